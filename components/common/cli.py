@@ -1,0 +1,28 @@
+"""A plain function as a command line: its parameters are the flags, its docstring the help."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import tyro
+
+from components.common.errors import InputError
+
+BAD_INPUT = 2
+
+
+def run(function: Callable[..., Any]) -> None:
+    """Calls `function` with the flags of this process and exits.
+
+    Exit codes: 0 done, 2 bad flags or bad input (one sentence on stderr, no traceback).
+    Anything else is a bug and shows its traceback.
+    """
+    try:
+        tyro.cli(function, config=(tyro.conf.FlagConversionOff,))
+    except InputError as error:
+        sys.exit(_complain(error))
+
+
+def _complain(error: InputError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return BAD_INPUT

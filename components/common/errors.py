@@ -1,0 +1,16 @@
+"""One error class for everything a user can put right."""
+
+
+class InputError(ValueError):
+    """Bad input, said so that the reader can fix it.
+
+    Args:
+        where: File, table or flag, and the field in it.
+        found: What was there.
+        expected: What should have been there.
+        remedy: What to do now, as an imperative.
+    """
+
+    def __init__(self, where: str, found: str, expected: str, remedy: str):
+        self.where, self.found, self.expected, self.remedy = where, found, expected, remedy
+        super().__init__(f"{where}: found {found}, expected {expected}. {remedy}")

@@ -1,0 +1,110 @@
+"""Reads `examples/`: gzip TFRecord shards into column batches. Imports TensorFlow only when something is read."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from components.common import storage
+from components.common.errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+SHARDS = "part-*.tfrecord.gz"
+BATCH = 8192
+LIST_OF = {"string": "bytes_list", "int64": "int64_list", "float": "float_list"}
+
+
+def shards(folder: str) -> list[str]:
+    """The shards of one split, sorted.
+
+    Args:
+        folder: A local folder such as examples/train.
+
+    Raises:
+        InputError: the folder holds none.
+    """
+    files = storage.list_files(storage.join(folder, SHARDS))
+    if not files:
+        raise InputError(folder, f"no {SHARDS}", "the shards of a split", "Check the path, or run the DataExtractor.")
+    return files
+
+
+def dataset(files: list[str], columns: Mapping[str, str]) -> "tf.data.Dataset":
+    """Batches of parsed columns, in the order of the files.
+
+    Args:
+        files: Local gzip TFRecord files.
+        columns: Column name to type ("string", "int64" or "float").
+
+    Returns:
+        A dataset of {column: tensor [<= BATCH]}. Iterate it inside `explained`.
+    """
+    import tensorflow as tf
+
+    types = {"string": tf.string, "int64": tf.int64, "float": tf.float32}
+    spec = {name: tf.io.FixedLenFeature([], types[kind]) for name, kind in columns.items()}
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP", num_parallel_reads=min(len(files), 4))
+    return records.batch(BATCH).map(lambda batch: tf.io.parse_example(batch, spec), num_parallel_calls=2).prefetch(2)
+
+
+def batches(files: list[str], columns: Mapping[str, str]) -> Iterator[dict[str, np.ndarray]]:
+    """The same as NumPy arrays; strings are objects of type bytes.
+
+    Raises:
+        InputError: a damaged file, or an Example without a column or with another type.
+    """
+    with explained(files, columns):
+        yield from dataset(files, columns).as_numpy_iterator()
+
+
+def read(files: list[str], columns: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """All rows at once: {column: array [rows]}."""
+    parts = list(batches(files, columns))
+    if not parts:
+        raise InputError(files[0], "no Examples in any shard", "at least one", "Choose another split or more data.")
+    return {name: np.concatenate([part[name] for part in parts]) for name in columns}
+
+
+@contextlib.contextmanager
+def explained(files: list[str], columns: Mapping[str, str]) -> Iterator[None]:
+    """Turns TensorFlow's reading errors into an InputError that names file, record and column."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        for file in files:
+            _diagnose(file, columns)
+        raise InputError(files[0], str(error), "readable Examples", "Run the DataExtractor again.") from error
+
+
+def _diagnose(file: str, columns: Mapping[str, str]) -> None:
+    """Raises InputError at the first thing wrong with the file; returns when there is none."""
+    import tensorflow as tf
+
+    rewrite = "Run the DataExtractor again."
+    record = -1
+    try:
+        for record, data in enumerate(tf.data.TFRecordDataset(file, compression_type="GZIP").as_numpy_iterator()):
+            try:
+                example = tf.train.Example.FromString(data)
+            except Exception:
+                raise InputError(f"{file}, record {record}", "no Example", "a tf.train.Example", rewrite) from None
+            for name, kind in columns.items():
+                _check_feature(f"{file}, record {record}, feature {name}", example.features.feature, name, kind)
+    except tf.errors.DataLossError as error:
+        found = f"damage after record {record} ({error.message})"
+        raise InputError(file, found, "a whole gzip TFRecord file", rewrite) from None
+
+
+def _check_feature(where: str, features: Any, name: str, kind: str) -> None:
+    remedy = "Run the DataExtractor with this feature config."
+    if name not in features:
+        raise InputError(where, f"only {', '.join(sorted(features))}", f"{name}, a {kind}", remedy)
+    found = features[name].WhichOneof("kind")
+    values = len(getattr(features[name], found).value) if found else 0
+    if found != LIST_OF[kind] or values != 1:
+        raise InputError(where, f"{values} values in {found}", f"1 value in {LIST_OF[kind]}", remedy)

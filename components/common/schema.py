@@ -1,0 +1,54 @@
+"""The columns of an Example, their types, and metadata.json, the file that makes `examples/` whole.
+
+Column types are named as in metadata.json: "string", "int64", "float".
+"""
+
+from typing import Any
+
+from components.common import storage
+from components.common.errors import InputError
+
+CUSTOMER, PRODUCT, TIMESTAMP = "cust_person_id", "product_id", "timestamp"
+NAME, CATEGORY, SUBCATEGORY = "art_name", "stratbuy_domain_desc", "mge_main_cat_desc"
+
+EXAMPLE = {
+    CUSTOMER: "string",
+    PRODUCT: "int64",
+    "revenue": "float",
+    "city": "string",
+    TIMESTAMP: "int64",
+    NAME: "string",
+    CATEGORY: "string",
+    SUBCATEGORY: "string",
+}
+PRODUCT_COLUMNS = (NAME, CATEGORY, SUBCATEGORY)
+SPLITS = ("train", "validation", "test")
+METADATA = "metadata.json"
+FORMAT_VERSION = 1
+
+
+def read_metadata(path: str) -> dict[str, Any]:
+    """Reads and checks metadata.json.
+
+    Args:
+        path: The file, local or gs://.
+
+    Raises:
+        InputError: not there, another version, or a field of the contract is missing.
+    """
+    metadata = storage.read_json(path, "the metadata.json of a finished extraction")
+    expect_version(path, metadata, FORMAT_VERSION, "DataExtractor")
+    for field in ("schema", "splits", "products"):
+        if not metadata.get(field):
+            raise InputError(f"{path}, field {field}", "nothing", "an object", "Run the DataExtractor again.")
+    return metadata
+
+
+def expect_version(path: str, document: dict[str, Any], version: int, writer: str) -> None:
+    if document.get("format_version") != version:
+        raise InputError(
+            f"{path}, field format_version",
+            repr(document.get("format_version")),
+            str(version),
+            f"Run this version's {writer} again.",
+        )
