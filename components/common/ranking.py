@@ -1,0 +1,122 @@
+"""Exact ranks over a whole catalogue, by counting the candidates that score better than the one in question.
+
+Nothing is sorted, sampled or cut at k: one pass yields the rank of every row, and from it Recall at any k.
+Ties are reported, not broken, so a scorer that gives everything the same score earns what chance earns.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from components.common.errors import InputError
+
+BLOCK_BYTES = 32 << 20
+UNRANKED = np.int64(2**62)  # better candidates than any catalogue holds: a row that no k can hit
+NOT_IN_CATALOGUE = -1
+
+ScoreBlock = Callable[[slice], np.ndarray]
+
+
+def embedding_scores(query_embeddings: np.ndarray, candidate_embeddings: np.ndarray) -> ScoreBlock:
+    """Dot products as a score block for `count_better`.
+
+    Products and sums are float64 and the result is rounded to float32. A BLAS kernel may add up the columns of
+    one product in different orders, so equal vectors can differ in the last bits of the sum; rounding those
+    bits away lets equal candidates tie on every machine, as they should.
+
+    Args:
+        query_embeddings: [U, D].
+        candidate_embeddings: [N, D].
+
+    Returns:
+        A function from a slice of the queries to their scores, float32 [b, N].
+
+    Raises:
+        InputError: the widths differ.
+    """
+    if query_embeddings.shape[1] != candidate_embeddings.shape[1]:
+        raise InputError(
+            "the towers",
+            f"query embeddings {query_embeddings.shape[1]} wide, candidate embeddings {candidate_embeddings.shape[1]}",
+            "one width",
+            "Train both towers with one feature config.",
+        )
+    queries = query_embeddings.astype(np.float64)
+    candidates = np.ascontiguousarray(candidate_embeddings.T, dtype=np.float64)
+    return lambda block: (queries[block] @ candidates).astype(np.float32)
+
+
+def count_better(
+    score_block: ScoreBlock,
+    query_index: np.ndarray,
+    target: np.ndarray,
+    *,
+    candidates: int,
+    block_rows: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks each row's target among all candidates of its query.
+
+    Rows may come in any order; every query is scored once, however many rows ask for it.
+
+    Args:
+        score_block: From a slice of the queries [b] to their scores [b, N], all finite; see `embedding_scores`.
+        query_index: int [R], the query of each row.
+        target: int [R], the candidate of each row; NOT_IN_CATALOGUE for one that cannot be recommended.
+        candidates: N.
+        block_rows: Queries to score at a time; by default as many as keep a block near BLOCK_BYTES.
+
+    Returns:
+        better, tied: int64 [R]. How many candidates score above the target, and how many others equal it.
+        A target that is not in the catalogue has UNRANKED better ones.
+
+    Raises:
+        InputError: a score that is NaN or infinite.
+    """
+    better = np.full(len(target), UNRANKED, np.int64)
+    tied = np.zeros(len(target), np.int64)
+    block_rows = block_rows or max(1, BLOCK_BYTES // (8 * candidates))
+    order = np.argsort(query_index, kind="stable")
+    order = order[target[order] != NOT_IN_CATALOGUE]
+    by_query = query_index[order]
+    queries = int(by_query[-1]) + 1 if len(by_query) else 0
+    for start in range(0, queries, block_rows):
+        stop = min(start + block_rows, queries)
+        first, last = np.searchsorted(by_query, [start, stop])
+        if first == last:
+            continue
+        scores = score_block(slice(start, stop))
+        _check_finite(scores, start)
+        for row in order[first:last]:
+            of_query = scores[query_index[row] - start]
+            own = of_query[target[row]]
+            better[row] = np.count_nonzero(of_query > own)
+            tied[row] = np.count_nonzero(of_query == own) - 1
+    return better, tied
+
+
+def recall(better: np.ndarray, tied: np.ndarray, k: int) -> np.ndarray:
+    """The chance that each row's target is among the first k when ties are broken at random.
+
+    With b better and t tied candidates the target takes each of the places b + 1 .. b + t + 1 with equal chance.
+    The mean over rows is Recall@k with one relevant product per row.
+
+    Args:
+        better, tied: int64 [R], from `count_better`.
+        k: How many recommendations are shown.
+
+    Returns:
+        float64 [R], each in [0, 1].
+    """
+    return np.clip((k - better) / (tied + 1), 0.0, 1.0)
+
+
+def _check_finite(scores: np.ndarray, start: int) -> None:
+    if np.isfinite(scores.min()) and np.isfinite(scores.max()):
+        return
+    query, candidate = np.argwhere(~np.isfinite(scores))[0]
+    raise InputError(
+        f"score of query {start + query} and candidate {candidate}",
+        str(scores[query, candidate]),
+        "a finite number",
+        "Check the model: its training may have diverged.",
+    )

@@ -1,0 +1,141 @@
+"""Arrow record batches as TFRecords of tf.train.Example, a column at a time: no Python code runs for a row.
+
+An Example is a protobuf message, so its bytes are the concatenation of tags, lengths and payloads. For one column
+everything before the payload depends only on the payload's length. The codec therefore builds a prefix for every
+distinct length, looks it up for all rows at once, and joins prefixes and payloads row by row inside Arrow.
+
+Wire encoding: https://protobuf.dev/programming-guides/encoding/
+Example and Feature: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/example/feature.proto
+TFRecord framing: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
+"""
+
+import struct
+from collections.abc import Callable
+
+import google_crc32c
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.common.errors import InputError
+
+# A protobuf tag is field number << 3 | wire type; wire type 2 is "length, then bytes".
+MAP_KEY, MAP_VALUE = b"\x0a", b"\x12"
+FEATURES = FEATURE_ENTRY = PACKED_VALUES = b"\x0a"
+BYTES_LIST, FLOAT_LIST, INT64_LIST = b"\x0a", b"\x12", b"\x1a"
+CRC_MASK_DELTA = 0xA282EAD8
+MAX_VARINT_BYTES = 10
+NO_SEPARATOR = pa.scalar(b"", pa.binary())
+
+
+def encode(batch: pa.RecordBatch) -> bytes:
+    """Frames every row of a batch as one TFRecord that holds a tf.train.Example.
+
+    Args:
+        batch: Columns of string, integer or float type, without nulls; floats become float32.
+
+    Returns:
+        The records one after another, ready to be compressed and appended to a TFRecord file.
+
+    Raises:
+        InputError: a column with nulls or of another type.
+    """
+    if batch.num_rows == 0:
+        return b""
+    return _concatenated(_framed(_examples(batch)))
+
+
+def _examples(batch: pa.RecordBatch) -> pa.BinaryArray:
+    """Serialized Examples [rows]."""
+    parts: list[pa.BinaryArray] = []
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        list_tag, payload = _payload(name, column)
+        prefixes = _by_length(pc.binary_length(payload), lambda n, k=name, tag=list_tag: _feature_prefix(k, tag, n))
+        parts += [prefixes, payload]
+    lengths = sum(pc.binary_length(part).to_numpy() for part in parts)
+    header = _by_length(pa.array(lengths), lambda n: FEATURES + _varint(n))
+    return pc.binary_join_element_wise(header, *parts, NO_SEPARATOR)
+
+
+def _payload(name: str, column: pa.Array) -> tuple[bytes, pa.BinaryArray]:
+    """The tag of the Feature's list and the encoded values [rows] of a column."""
+    if column.null_count:
+        found = f"{column.null_count} nulls in {len(column)} rows"
+        raise InputError(f"column {name}", found, "a value in every row", "Fill or leave out these rows in the source.")
+    if pa.types.is_floating(column.type):
+        return FLOAT_LIST, _fixed32(column.to_numpy(zero_copy_only=False).astype("<f4"))
+    if pa.types.is_integer(column.type):
+        return INT64_LIST, _varints(column.to_numpy(zero_copy_only=False).astype(np.int64))
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return BYTES_LIST, column.cast(pa.string()).cast(pa.binary())
+    raise InputError(f"column {name}", f"type {column.type}", "string, integer or float", "Cast it in the query.")
+
+
+def _feature_prefix(name: str, list_tag: bytes, length: int) -> bytes:
+    """All bytes of one entry of the map Features.feature that precede a payload of `length` bytes."""
+    values = PACKED_VALUES + _varint(length)
+    feature = list_tag + _varint(len(values) + length) + values
+    key = MAP_KEY + _varint(len(name.encode())) + name.encode()
+    value = MAP_VALUE + _varint(len(feature) + length) + feature
+    return FEATURE_ENTRY + _varint(len(key) + len(value) + length) + key + value
+
+
+def _framed(records: pa.BinaryArray) -> pa.BinaryArray:
+    """Length, masked CRC of the length, data, masked CRC of the data: one TFRecord a row."""
+    checksums = np.fromiter(map(google_crc32c.value, records.to_pylist()), np.uint64, len(records))
+    footer = _fixed32(_masked(checksums).astype("<u4"))
+    return pc.binary_join_element_wise(_by_length(pc.binary_length(records), _frame_head), records, footer, NO_SEPARATOR)
+
+
+def _frame_head(length: int) -> bytes:
+    packed = struct.pack("<Q", length)
+    checksum = np.array([google_crc32c.value(packed)], np.uint64)
+    return packed + _masked(checksum).astype("<u4").tobytes()
+
+
+def _masked(checksums: np.ndarray) -> np.ndarray:
+    """CRC-32C rotated right by 15 bits plus a constant, modulo 2^32 (uint64 in, uint64 out)."""
+    rotated = (checksums >> np.uint64(15)) | (checksums << np.uint64(17))
+    return ((rotated & np.uint64(0xFFFFFFFF)) + np.uint64(CRC_MASK_DELTA)) & np.uint64(0xFFFFFFFF)
+
+
+def _by_length(lengths: pa.Array, make: Callable[[int], bytes]) -> pa.BinaryArray:
+    """make(length) for every row, called once for each distinct length."""
+    distinct = pc.dictionary_encode(lengths)
+    return pa.array([make(n) for n in distinct.dictionary.to_pylist()], pa.binary()).take(distinct.indices)
+
+
+def _varint(number: int) -> bytes:
+    """Base-128, least significant group first, high bit set on all bytes but the last."""
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _varints(numbers: np.ndarray) -> pa.BinaryArray:
+    """int64 [rows] as varints; negative numbers take ten bytes, as two's complement."""
+    shifts = np.arange(MAX_VARINT_BYTES, dtype=np.uint64) * np.uint64(7)
+    shifted = numbers.view(np.uint64)[:, None] >> shifts
+    lengths = np.maximum((shifted > 0).sum(axis=1), 1)
+    groups = (shifted & np.uint64(127)).astype(np.uint8)
+    place = np.arange(MAX_VARINT_BYTES)
+    groups[place < lengths[:, None] - 1] |= 128
+    offsets = np.zeros(len(numbers) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    data = groups[place < lengths[:, None]]
+    return pa.Array.from_buffers(pa.binary(), len(numbers), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+
+
+def _fixed32(words: np.ndarray) -> pa.BinaryArray:
+    """Four little-endian bytes a row."""
+    array = pa.Array.from_buffers(pa.binary(4), len(words), [None, pa.py_buffer(np.ascontiguousarray(words))])
+    return array.cast(pa.binary())
+
+
+def _concatenated(array: pa.BinaryArray) -> bytes:
+    """The bytes of all rows in one piece."""
+    offsets = np.frombuffer(array.buffers()[1], np.int32)
+    return bytes(array.buffers()[2][offsets[array.offset] : offsets[array.offset + len(array)]])

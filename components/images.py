@@ -1,0 +1,12 @@
+"""The two container images, and where an artifact lies for the code that runs in them."""
+
+from kfp import dsl
+
+DATA_IMAGE = "metro-recs/data:latest"
+TRAINER_IMAGE = "metro-recs/trainer:latest"
+
+
+def location(artifact: dsl.Artifact) -> str:
+    """Where to read or write an artifact: gs:// directly, not through the slow /gcs mount; else the local path."""
+    uri = str(artifact.uri)
+    return uri if uri.startswith("gs://") else str(artifact.path)

@@ -1,0 +1,161 @@
+"""Runs the SavedModels of `model/` on raw columns with TensorFlow alone, without a line of the trainer's code."""
+
+import os
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from components.common import schema, storage
+from components.common.errors import InputError
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no CUDA notes on a CPU machine
+
+QUERY_MODEL, CANDIDATE_MODEL, RETRIEVAL_MODEL = "query_model", "candidate_model", "saved_model"
+METADATA = "model_metadata.json"
+BATCH = 4096
+TRAIN_AGAIN = "Run the Trainer again."
+
+
+class SavedModel:
+    """The serving_default signature of one SavedModel.
+
+    Args:
+        folder: A local model folder.
+        name: The SavedModel in it, such as query_model.
+
+    Raises:
+        InputError: not there, not readable, or without that signature.
+    """
+
+    def __init__(self, folder: str, name: str):
+        import tensorflow as tf
+        from google.protobuf.message import DecodeError
+
+        self.path = storage.join(folder, name)
+        if not os.path.exists(storage.join(self.path, "saved_model.pb")):
+            raise InputError(self.path, "no saved_model.pb", f"the {name} of the Trainer", TRAIN_AGAIN)
+        try:
+            self.loaded = tf.saved_model.load(self.path)  # kept: a signature does not keep its variables alive
+        except (OSError, ValueError, DecodeError, tf.errors.OpError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(self.path, f"damage ({reason})", "a readable SavedModel", TRAIN_AGAIN) from error
+        if "serving_default" not in self.loaded.signatures:
+            found = f"signatures {sorted(self.loaded.signatures)}"
+            raise InputError(self.path, found, "the signature serving_default", TRAIN_AGAIN)
+        self.signature = self.loaded.signatures["serving_default"]
+        kinds = {tf.string: "string", tf.int64: "int64", tf.float32: "float"}
+        self.columns = {column: kinds[spec.dtype] for column, spec in self._inputs().items()}
+
+    def _inputs(self) -> dict[str, Any]:
+        return dict(sorted(self.signature.structured_input_signature[1].items()))
+
+    def __call__(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs in batches: {column: [R]} to {output: [R, ...]}; columns that the model does not read are ignored."""
+        import tensorflow as tf
+
+        parts = []
+        for start in range(0, len(next(iter(raw.values()))), BATCH):
+            batch = {
+                column: tf.constant(raw[column][start : start + BATCH], spec.dtype)
+                for column, spec in self._inputs().items()
+            }
+            parts.append({name: value.numpy() for name, value in self.signature(**batch).items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def embed(self, raw: dict[str, np.ndarray], key: str) -> np.ndarray:
+        """The embeddings of raw columns.
+
+        Args:
+            raw: {column: [R]}.
+            key: The column that names a row in an error.
+
+        Returns:
+            float32 [R, D].
+
+        Raises:
+            InputError: the model returns something else, or numbers that are not finite.
+        """
+        outputs = self(raw)
+        embedding = outputs.get("embedding")
+        if embedding is None or embedding.ndim != 2:
+            found = {name: value.shape for name, value in outputs.items()}
+            raise InputError(self.path, f"outputs {found}", "embedding [rows, width]", TRAIN_AGAIN)
+        bad = np.flatnonzero(~np.isfinite(embedding).all(axis=1))
+        if len(bad):
+            value = raw[key][bad[0]]
+            name = value.decode(errors="replace") if isinstance(value, bytes) else value
+            raise InputError(
+                f"{self.path}, {key} {name}",
+                f"an embedding with NaN or infinity ({len(bad)} of {len(embedding)} rows)",
+                "finite numbers",
+                "Training diverged: lower --learning-rate and run the Trainer again.",
+            )
+        return embedding
+
+
+def read_metadata(folder: str) -> dict[str, Any]:
+    """model_metadata.json, with the keys that every reader needs.
+
+    Raises:
+        InputError: not there, or without its catalogue or version.
+    """
+    path = storage.join(folder, METADATA)
+    metadata = storage.read_json(path, "the model_metadata.json of a finished training")
+    for field in ("model_version", "catalogue"):
+        if not metadata.get(field):
+            raise InputError(f"{path}, field {field}", "nothing", f"the {field}", TRAIN_AGAIN)
+    return metadata
+
+
+def product_columns(
+    catalogue: list[str], products: dict[str, dict[str, Any]], columns: dict[str, str], where: str
+) -> dict[str, np.ndarray]:
+    """The catalogue as raw candidate columns.
+
+    Args:
+        catalogue: Product ids in the order of the index.
+        products: The product lookup of metadata.json.
+        columns: Column to type, as the candidate model asks for them.
+        where: metadata.json, for the error.
+
+    Returns:
+        {column: [N]}; product_id is always among them.
+
+    Raises:
+        InputError: a product or one of its columns is not in the lookup.
+    """
+    for product in catalogue:
+        missing = [column for column in columns if column != schema.PRODUCT and column not in products.get(product, {})]
+        if product not in products or missing:
+            raise InputError(
+                f"{where}, field products, product {product}",
+                f"no {', '.join(missing)}" if product in products else "nothing",
+                "every product of the model's catalogue, with the columns that the model reads",
+                "Use the examples that the model was trained on.",
+            )
+    types = {"string": object, "int64": np.int64, "float": np.float32}
+    raw = {
+        column: np.array([products[product][column] for product in catalogue], types[kind])
+        for column, kind in columns.items()
+        if column != schema.PRODUCT
+    }
+    return {schema.PRODUCT: np.array([int(product) for product in catalogue], np.int64), **raw}
+
+
+def distinct(raw: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct rows of raw columns, in the order of their first appearance.
+
+    Args:
+        raw: {column: [R]}.
+
+    Returns:
+        first, index: the row where each distinct row [U] appears first, and the distinct row of each row [R].
+    """
+    codes = np.zeros(len(next(iter(raw.values()))), np.int64)
+    for values in raw.values():
+        column = pa.array(values).dictionary_encode()
+        pairs = codes * len(column.dictionary) + column.indices.to_numpy()
+        codes = pa.array(pairs).dictionary_encode().indices.to_numpy().astype(np.int64)
+    _, first = np.unique(codes, return_index=True)
+    return first, codes

@@ -1,0 +1,93 @@
+"""The pipeline: purchase log in, released retrieval model out. Five steps, one straight line."""
+
+from kfp import dsl
+
+from components.data_extractor.component import data_extractor
+from components.evaluator.component import evaluator
+from components.exporter.component import exporter
+from components.trainer.component import trainer
+from components.vocab_builder.component import vocab_builder
+
+
+@dsl.pipeline(name="metro-recs-training", description="Two-tower retrieval from a retailer's purchase log.")
+def training(
+    purchases: str,
+    products: str,
+    feature_config: str,
+    split: str = "temporal",
+    train_share: float = 0.8,
+    validation_share: float = 0.15,
+    catalogue_size: int = 0,
+    min_purchases: int = 1,
+    project: str = "",
+    temp_dataset: str = "",
+    beam_options: str = "",
+    epochs: int = 150,
+    batch_size: int = 4096,
+    learning_rate: float = 0.001,
+    lr_scaling: str = "sqrt",
+    warmup_steps: int = 1000,
+    loss: str = "auto",
+    seed: int = 42,
+    ks: list = [5, 10, 50, 100],  # noqa: B006  KFP wants a list, and never calls this function twice
+):
+    """Extract, build vocabularies, train, evaluate, release.
+
+    Args:
+        purchases: The purchase log: a BigQuery table (project.dataset.table) or a Parquet path.
+        products: The product table, of the same sort.
+        feature_config: The feature config's text, YAML or JSON.
+        split: temporal, or random by a stable hash.
+        train_share: Share of the rows that go to training.
+        validation_share: Share of the rows that go to validation; the rest is the test split.
+        catalogue_size: Keep the products bought by the most customers; 0 keeps all.
+        min_purchases: Keep only products bought at least this often.
+        project: Google Cloud project that pays for the query.
+        temp_dataset: BigQuery dataset (project.dataset) for the query's temporary result.
+        beam_options: Apache Beam options, for example --runner=DataflowRunner --region=europe-west3.
+        epochs: Passes over the training rows, at most.
+        batch_size: Rows a step, per replica.
+        learning_rate: Of Adam, on one replica, after the warm-up.
+        lr_scaling: How the learning rate grows with replicas: sqrt, linear or none.
+        warmup_steps: Steps over which the learning rate rises to its value.
+        loss: auto, full-catalogue or in-batch.
+        seed: The same seed and data give the same model.
+        ks: Cut-offs of Recall@k.
+    """
+    extracted = data_extractor(
+        purchases=purchases,
+        products=products,
+        feature_config=feature_config,
+        split=split,
+        train_share=train_share,
+        validation_share=validation_share,
+        catalogue_size=catalogue_size,
+        min_purchases=min_purchases,
+        project=project,
+        temp_dataset=temp_dataset,
+        beam_options=beam_options,
+    )
+    extracted.set_caching_options(False)  # new rows in the same table must be seen
+    examples = extracted.outputs["examples"]
+
+    vocabularies = vocab_builder(
+        examples=examples, feature_config=feature_config, beam_options=beam_options
+    ).outputs["vocabularies"]
+
+    model = trainer(
+        examples=examples,
+        vocabularies=vocabularies,
+        feature_config=feature_config,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        lr_scaling=lr_scaling,
+        warmup_steps=warmup_steps,
+        loss=loss,
+        seed=seed,
+    ).outputs["model"]
+
+    evaluated = evaluator(model=model, examples=examples, vocabularies=vocabularies, ks=ks)
+
+    released = exporter(model=model, examples=examples, evaluation=evaluated.outputs["evaluation"])
+    released.set_caching_options(False)

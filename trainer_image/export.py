@@ -1,0 +1,92 @@
+"""Writes the trained model: three SavedModels that take raw features, and what model_metadata.json says of it."""
+
+import hashlib
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from components.common import feature_config as fc
+from components.common import schema, storage
+from trainer_image.features import Encoder
+from trainer_image.model import DTYPES, TwoTower
+from trainer_image.towers import Tower
+
+
+class Embedder(tf.Module):
+    """Raw columns, each [B], to {"embedding": float32 [B, D]}."""
+
+    def __init__(self, encoder: Encoder, tower: Tower):
+        super().__init__()
+        self.encoder, self.tower = encoder, tower
+
+    @tf.function
+    def serve(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"embedding": self.tower(self.encoder(raw))}
+
+
+class Retriever(tf.Module):
+    """Raw customer columns, each [B], to {"product_ids": int64 [B, k], "scores": float32 [B, k]}, best first."""
+
+    def __init__(self, encoder: Encoder, tower: Tower, candidates: tf.Tensor, product_ids: tf.Tensor, k: int):
+        super().__init__()
+        self.encoder, self.tower = encoder, tower
+        self.index = tfrs.layers.factorized_top_k.BruteForce(k=k)
+        self.index.index(candidates, product_ids)
+
+    @tf.function
+    def serve(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        scores, product_ids = self.index(self.tower(self.encoder(raw)))
+        return {"product_ids": product_ids, "scores": scores}
+
+
+def write(folder: str, model: TwoTower, top_k: int) -> None:
+    """Writes query_model/, candidate_model/ and saved_model/ into `folder`."""
+    candidates = model.candidate_tower(model.encoded_catalogue)
+    product_ids = tf.constant([int(product) for product in model.catalogue], tf.int64)
+    query, candidate = model.query_encoder, model.candidate_encoder
+    for name, module, columns in (
+        ("query_model", Embedder(query, model.query_tower), query.columns),
+        ("candidate_model", Embedder(candidate, model.candidate_tower), candidate.columns),
+        ("saved_model", Retriever(query, model.query_tower, candidates, product_ids, top_k), query.columns),
+    ):
+        specs = {column: tf.TensorSpec([None], DTYPES[kind], column) for column, kind in columns.items()}
+        signatures = {"serving_default": module.serve.get_concrete_function(**specs)}
+        tf.saved_model.save(module, storage.join(folder, name), signatures)
+
+
+def version(model: TwoTower) -> str:
+    """Twelve hex digits of the weights: equal models have equal versions."""
+    digest = hashlib.sha256()
+    for value in model.get_values():
+        digest.update(value.tobytes())
+    return digest.hexdigest()[:12]
+
+
+def architecture(config: fc.FeatureConfig, model: TwoTower) -> dict[str, Any]:
+    return {
+        "type": "two-tower",
+        "query_layers": list(config.query.layers),
+        "candidate_layers": list(config.candidate.layers),
+        "parameters": sum(int(tf.size(variable)) for variable in model.weights),
+        "products": len(model.catalogue),
+    }
+
+
+def embedding_dims(model: TwoTower) -> dict[str, int]:
+    tables = {**model.query_encoder.tables, **model.candidate_encoder.tables}
+    return {key: dim for key, (rows, dim) in tables.items() if rows}
+
+
+def product_metadata(model: TwoTower, products: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """How many features the candidate tower has, and distinct values the catalogue has of each metadata column."""
+
+    def distinct(column: str) -> int:
+        return len({products[product].get(column) for product in model.catalogue})
+
+    return {
+        "total_features": len(model.candidate_encoder.tables),
+        "categories": distinct(schema.CATEGORY),
+        "subcategories": distinct(schema.SUBCATEGORY),
+        "product_names": distinct(schema.NAME),
+    }

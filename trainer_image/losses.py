@@ -1,0 +1,61 @@
+"""Two losses, both a sum over the replica's rows; the caller divides by the global batch.
+
+full_catalogue: softmax cross-entropy against every product. Exact, and cheaper than in-batch negatives as long as
+the catalogue is not many times the batch.
+in_batch: tfrs.tasks.Retrieval against the products of the batch, with the sampling correction of Yi et al. 2019,
+"Sampling-bias-corrected neural modeling for large corpus item recommendations".
+"""
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+
+def full_catalogue(queries: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Softmax over the whole catalogue.
+
+    Args:
+        queries: float32 [B, D].
+        candidates: float32 [N, D], the whole catalogue in index order.
+        target: int32 [B], the index of the product bought.
+
+    Returns:
+        float32 scalar, summed over B.
+    """
+    logits = tf.matmul(queries, candidates, transpose_b=True)
+    return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=target, logits=logits))
+
+
+class InBatch:
+    """Softmax over the products bought in the batch, of all replicas, with logQ and accidental hits removed."""
+
+    def __init__(self, probabilities: tf.Tensor):
+        """Takes the sampling probabilities.
+
+        Args:
+            probabilities: float32 [N], each product's share of the training rows.
+        """
+        # TFRS clips probabilities at 1e-6, which flattens the tail. A common factor leaves the softmax as it is.
+        self.probabilities = probabilities / tf.reduce_max(probabilities)
+        self.task = tfrs.tasks.Retrieval(remove_accidental_hits=True)
+
+    def __call__(self, queries: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        """As `full_catalogue`; `candidates` are embeddings of the whole catalogue, gathered here by `target`."""
+        own = tf.gather(candidates, target)
+        everyone, ids = gather_replicas(own), gather_replicas(target)
+        return self.task(
+            queries,
+            everyone,
+            candidate_sampling_probability=tf.gather(self.probabilities, ids),
+            candidate_ids=ids,
+            compute_metrics=False,
+            compute_batch_metrics=False,
+        )
+
+
+def gather_replicas(value: tf.Tensor) -> tf.Tensor:
+    """[B, ...] of every replica as [replicas * B, ...], this one's first: TFRS wants positives on the diagonal."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    everyone = context.all_gather(value, axis=0)
+    return tf.roll(everyone, -context.replica_id_in_sync_group * tf.shape(value)[0], axis=0)

@@ -1,0 +1,102 @@
+"""The two-tower model: encoders, towers and the encoded catalogue."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from components.common import feature_config as fc
+from components.common import schema
+from components.common.errors import InputError
+from trainer_image.features import Encoder
+from trainer_image.towers import Tower
+
+DTYPES = {"string": tf.string, "int64": tf.int64, "float": tf.float32}
+
+
+class TwoTower(tf.Module):
+    """Encoders and towers of both sides, and the catalogue that the candidate tower embeds.
+
+    Attributes:
+        catalogue: Product ids, as text, in index order.
+        raw_catalogue: {column: [N]}, what the candidate encoder read.
+        encoded_catalogue: {feature key: [N, ...]}, what the candidate tower reads.
+    """
+
+    def __init__(
+        self,
+        config: fc.FeatureConfig,
+        vocabularies: dict[str, dict[str, Any]],
+        products: dict[str, dict[str, Any]],
+        paths: dict[str, str],
+        l1: float,
+    ):
+        """Builds everything but the weights' values, which come from Keras's global seed.
+
+        Args:
+            config: The feature config.
+            vocabularies: The features of vocabularies.json.
+            products: The product lookup of metadata.json.
+            paths: {"vocabularies", "metadata"}: where these came from, for errors.
+            l1: L1 penalty on the Dense kernels.
+
+        Raises:
+            InputError: vocabularies or products lack something that the config uses.
+        """
+        super().__init__()
+        self.catalogue = catalogue_of(vocabularies, products, paths)
+        self.query_encoder = Encoder(config.query, vocabularies, paths["vocabularies"])
+        self.candidate_encoder = Encoder(config.candidate, vocabularies, paths["vocabularies"])
+        self.raw_catalogue = _columns(self.catalogue, products, self.candidate_encoder.columns, paths["metadata"])
+        self.encoded_catalogue = self.candidate_encoder(self.raw_catalogue)
+        self.query_tower = Tower(self.query_encoder.tables, config.query.layers, l1, "query")
+        self.candidate_tower = Tower(self.candidate_encoder.tables, config.candidate.layers, l1, "candidate")
+        self.candidate_tower(self.encoded_catalogue)  # creates the variables
+        self.query_tower({key: value[:1] for key, value in self._any_query().items()})
+
+    def _any_query(self) -> dict[str, tf.Tensor]:
+        empty = {
+            name: tf.zeros([1], DTYPES[kind]) if kind != "string" else tf.constant([""])
+            for name, kind in self.query_encoder.columns.items()
+        }
+        return self.query_encoder(empty)
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        return [*self.query_tower.trainable_variables, *self.candidate_tower.trainable_variables]
+
+    def get_values(self) -> list[Any]:
+        return [variable.numpy() for variable in self.weights]
+
+    def set_values(self, values: list[Any]) -> None:
+        for variable, value in zip(self.weights, values, strict=True):
+            variable.assign(value)
+
+
+def catalogue_of(
+    vocabularies: dict[str, dict[str, Any]], products: dict[str, dict[str, Any]], paths: dict[str, str]
+) -> list[str]:
+    """The products that training has seen, sorted by id: what the index will hold."""
+    seen = vocabularies.get(schema.PRODUCT, {}).get("tokens", [])
+    catalogue = sorted((product for product in seen if product in products), key=int)
+    if len(catalogue) < 2:
+        found = f"{len(catalogue)} products that {paths['vocabularies']} knows too"
+        raise InputError(f"{paths['metadata']}, products", found, "at least 2", "Use files of one extraction.")
+    return catalogue
+
+
+def _columns(
+    catalogue: list[str], products: dict[str, dict[str, Any]], columns: dict[str, str], path: str
+) -> dict[str, tf.Tensor]:
+    """{column: [N]} from the product lookup."""
+    raw = {}
+    for name, kind in columns.items():
+        if name == schema.PRODUCT:
+            raw[name] = tf.constant([int(product) for product in catalogue], tf.int64)
+            continue
+        missing = next((product for product in catalogue if name not in products[product]), None)
+        if missing is not None:
+            remedy = "Run the DataExtractor with this feature config."
+            raise InputError(f"{path}, product {missing}", f"no {name}", "a value, the config uses it", remedy)
+        raw[name] = tf.constant([products[product][name] for product in catalogue], DTYPES[kind])
+    return raw

@@ -1,0 +1,40 @@
+"""A tower: embeddings and numbers side by side, through Dense layers, to one vector."""
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+
+class Tower(keras.Model):
+    """Encoded features to an embedding. Hidden layers are ReLU, the last one linear.
+
+    Args:
+        tables: {feature key: (rows, dim)}; rows 0 for features that go in as numbers.
+        layers: Widths of the Dense layers.
+        l1: L1 penalty on the Dense kernels.
+        name: "query" or "candidate".
+    """
+
+    def __init__(self, tables: Mapping[str, tuple[int, int]], layers: tuple[int, ...], l1: float, name: str):
+        super().__init__(name=name)
+        self.tables = {
+            key: keras.layers.Embedding(rows, dim, name=f"{name}_{key}") for key, (rows, dim) in tables.items() if rows
+        }
+        self.dense = [
+            keras.layers.Dense(
+                width,
+                activation="relu" if position < len(layers) - 1 else None,
+                kernel_regularizer=keras.regularizers.L1(l1) if l1 else None,
+                name=f"{name}_dense_{position}",
+            )
+            for position, width in enumerate(layers)
+        ]
+
+    def call(self, encoded: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """{feature key: int32 [B] or float32 [B, width]} to float32 [B, layers[-1]]."""
+        parts = [self.tables[key](value) if key in self.tables else value for key, value in encoded.items()]
+        hidden = tf.concat(parts, axis=1)
+        for layer in self.dense:
+            hidden = layer(hidden)
+        return hidden

@@ -1,0 +1,254 @@
+"""Trains the two-tower model and writes `model/`. Read `train` first: it is the whole story."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.common import feature_config as fc
+from components.common import ranking, schema, storage
+from components.common.errors import InputError
+from components.common.vocabularies import read_vocabularies
+from trainer_image import export, inputs, losses, optimizer, strategy
+from trainer_image.inputs import Rows
+from trainer_image.model import TwoTower
+from trainer_image.progress import Progress
+
+KS = (5, 10, 50, 100)
+IN_BATCH_FROM = 8  # auto: full catalogue up to this many products per row of a replica's batch
+STEPS_PER_CALL = 16
+METADATA = "model_metadata.json"
+
+
+def train(
+    *,
+    tfrecords_path: str,
+    vocabularies_path: str,
+    metadata_path: str,
+    output_path: str,
+    epochs: int = 150,
+    batch_size: int = 4096,
+    learning_rate: float = 0.001,
+    lr_scaling: Literal["sqrt", "linear", "none"] = "sqrt",
+    warmup_steps: int = 1000,
+    feature_config: str = "feature_config.yaml",
+    loss: Literal["auto", "full-catalogue", "in-batch"] = "auto",
+    l1: float = 1e-6,
+    patience: int = 10,
+    top_k: int = 100,
+    seed: int = 42,
+) -> dict[str, Any]:
+    """Trains a two-tower retrieval model and writes it as SavedModels.
+
+    Args:
+        tfrecords_path: Folder with train/, validation/ and test/, or a folder or glob of shards to split 80-15-5.
+        vocabularies_path: vocabularies.json of the VocabBuilder.
+        metadata_path: metadata.json of the DataExtractor, for the product lookup.
+        output_path: Where model/ goes: saved_model/, query_model/, candidate_model/, logs/, model_metadata.json.
+        epochs: Passes over the training rows, at most.
+        batch_size: Rows a step, per replica.
+        learning_rate: Of Adam, on one replica, after the warm-up.
+        lr_scaling: How the learning rate grows with the number of replicas.
+        warmup_steps: Steps over which the learning rate rises to its value.
+        feature_config: Path to the feature config, or its YAML or JSON text.
+        loss: Softmax over the full catalogue or in-batch; auto takes the cheaper one.
+        l1: L1 penalty on the towers' Dense kernels.
+        patience: Epochs without a better validation Recall@100 after which training stops.
+        top_k: How many products saved_model returns.
+        seed: Of the initial weights and of the order of the rows: the same seed gives the same model.
+
+    Returns:
+        model_metadata.json as a dict.
+
+    Raises:
+        InputError: for anything in the inputs that the user can put right; nothing is written.
+    """
+    started = time.time()
+    storage.refuse_overwrite(output_path, METADATA)
+    config = fc.load(feature_config)
+    vocabularies = read_vocabularies(vocabularies_path)
+    products = schema.read_metadata(metadata_path)["products"]
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    distribution = strategy.choose()
+    with distribution.scope():
+        paths = {"vocabularies": vocabularies_path, "metadata": metadata_path}
+        model = TwoTower(config, vocabularies, products, paths, l1)
+        adam = optimizer.adam(learning_rate, lr_scaling, warmup_steps, distribution.num_replicas_in_sync)
+        adam.build(model.weights)
+    _expect_top_k(top_k, model)
+
+    with storage.staged(tfrecords_path) as local:
+        train_rows, validation_rows, test_rows = (
+            inputs.load(local, split, model.query_encoder, model.catalogue) for split in schema.SPLITS
+        )
+    steps = inputs.steps_per_epoch(train_rows, batch_size, distribution.num_replicas_in_sync)
+    loss = choose_loss(loss, len(model.catalogue), batch_size * distribution.num_replicas_in_sync)
+    step = training_step(model, adam, loss_function(loss, model, vocabularies), distribution, batch_size)
+    iterator = iter(inputs.batches(train_rows, batch_size, epochs, seed, distribution))
+    batch_rows = batch_size * distribution.num_replicas_in_sync
+
+    with storage.publish(output_path, METADATA) as folder:
+        chance = float(np.log(len(model.catalogue)))
+        progress = Progress(epochs, steps, batch_rows, chance, storage.join(folder, "logs"))
+        progress.header(model, train_rows, distribution.num_replicas_in_sync, loss)
+        best = Best(-1.0, 0, model.get_values())
+        for epoch in range(1, epochs + 1):
+            epoch_loss = run_epoch(step, iterator, steps, progress, epoch)
+            recalls = recall_at(model, validation_rows)
+            progress.epoch_done(epoch, epoch_loss, recalls)
+            if recalls[KS[-1]] > best.recall:
+                best = Best(recalls[KS[-1]], epoch, model.get_values())
+            elif epoch - best.epoch >= patience:
+                break
+        progress.close()
+        model.set_values(best.values)
+
+        export.write(folder, model, top_k)
+        document = {
+            "model_version": export.version(model),
+            "architecture": export.architecture(config, model),
+            "hyperparameters": {
+                "embedding_dims": export.embedding_dims(model),
+                "product_metadata": export.product_metadata(model, products),
+                "epochs": epochs,
+                "batch_size": batch_size,
+                "replicas": distribution.num_replicas_in_sync,
+                "learning_rate": learning_rate,
+                "lr_scaling": lr_scaling,
+                "warmup_steps": warmup_steps,
+                "loss": loss,
+                "l1": l1,
+                "patience": patience,
+                "top_k": top_k,
+                "seed": seed,
+            },
+            "metrics": {
+                "best_epoch": best.epoch,
+                "validation_metrics": _named("validation", recall_at(model, validation_rows)),
+                "test_metrics": _named("test", recall_at(model, test_rows)),
+            },
+            "training": {
+                "rows": len(train_rows.target),
+                "chance_loss": chance,
+                "curve": progress.curve,
+                "seconds": time.time() - started,
+            },
+            "feature_config": config.model_dump(mode="json"),
+            "catalogue": model.catalogue,
+        }
+        if strategy.is_chief():
+            storage.write_json(storage.join(folder, METADATA), document)
+    return document
+
+
+class Best(NamedTuple):
+    """The best weights so far."""
+
+    recall: float
+    epoch: int
+    values: list[np.ndarray]
+
+
+def choose_loss(loss: str, catalogue_size: int, global_batch: int) -> str:
+    """The cheaper loss where the user left the choice."""
+    if loss != "auto":
+        return loss
+    return "full-catalogue" if catalogue_size <= IN_BATCH_FROM * global_batch else "in-batch"
+
+
+LossFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def loss_function(loss: str, model: TwoTower, vocabularies: dict[str, dict[str, Any]]) -> LossFunction:
+    """The function of (queries [B, D], candidates [N, D], target [B]) that training minimises."""
+    if loss == "full-catalogue":
+        return losses.full_catalogue
+    product = vocabularies[schema.PRODUCT]
+    counts = dict(zip(product["tokens"], product["counts"], strict=True))
+    bought = np.array([counts[token] for token in model.catalogue], np.float64)
+    return losses.InBatch(tf.constant(bought / bought.sum(), tf.float32))
+
+
+def training_step(
+    model: TwoTower,
+    adam: keras.optimizers.Optimizer,
+    loss_of: LossFunction,
+    distribution: tf.distribute.Strategy,
+    batch_size: int,
+) -> Callable[[Any, tf.Tensor], tf.Tensor]:
+    """Returns a compiled function (iterator, steps) that trains and returns the mean loss per row.
+
+    Every replica's loss is its sum over the global batch, so the summed gradients are those of one large batch.
+    """
+    replicas = distribution.num_replicas_in_sync
+
+    def replica_step(query: dict[str, tf.Tensor], target: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            queries = model.query_tower(query)
+            candidates = model.candidate_tower(model.encoded_catalogue)
+            data_loss = loss_of(queries, candidates, target) / (batch_size * replicas)
+            penalty = tf.add_n([*model.query_tower.losses, *model.candidate_tower.losses, 0.0]) / replicas
+            total = data_loss + penalty
+        gradients = tape.gradient(total, [v.value for v in model.weights])
+        adam.apply([optimizer.dense(gradient) for gradient in gradients], model.weights)
+        return data_loss
+
+    @tf.function
+    def steps_of(iterator: Any, steps: tf.Tensor) -> tf.Tensor:
+        total = tf.constant(0.0)
+        for _ in tf.range(steps):
+            query, target = next(iterator)
+            per_replica = distribution.run(replica_step, args=(query, target))
+            total += distribution.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
+        return total / tf.cast(steps, tf.float32)
+
+    return steps_of
+
+
+def run_epoch(step: Callable, iterator: Any, steps: int, progress: Progress, epoch: int) -> float:
+    """Trains one epoch; returns its mean loss per row.
+
+    Raises:
+        InputError: the loss is no longer a number.
+    """
+    total, done = 0.0, 0
+    while done < steps:
+        chunk = min(STEPS_PER_CALL, steps - done)
+        mean = float(step(iterator, tf.constant(chunk)))
+        if not np.isfinite(mean):
+            where = f"training loss in epoch {epoch}"
+            raise InputError(where, str(mean), "a number", "Lower --learning-rate or lengthen --warmup-steps.")
+        total, done = total + mean * chunk, done + chunk
+        progress.steps_done(epoch, done, total / done)
+    return total / steps
+
+
+def recall_at(model: TwoTower, rows: Rows) -> dict[int, float]:
+    """{k: Recall@k}, exact over the whole catalogue; k beyond its size is left out."""
+    queries, index = inputs.unique_queries(rows)
+    embedded = embed(model.query_tower, queries)
+    candidates = model.candidate_tower(model.encoded_catalogue).numpy()
+    better, tied = ranking.count_better(embedded, candidates, index, rows.target)
+    hit = {k: ranking.recall(better, tied, k, rows.target) for k in KS if k <= len(model.catalogue)}
+    return {k: float(np.mean(value)) for k, value in hit.items()}
+
+
+def embed(tower: keras.Model, encoded: dict[str, np.ndarray], block: int = 8192) -> np.ndarray:
+    """float32 [rows, D], in blocks of bounded memory."""
+    rows = len(next(iter(encoded.values())))
+    blocks = ({key: value[i : i + block] for key, value in encoded.items()} for i in range(0, rows, block))
+    return np.concatenate([tower(part).numpy() for part in blocks])
+
+
+def _named(split: str, recalls: dict[int, float]) -> dict[str, float]:
+    return {f"{split}_recall_{k}": value for k, value in recalls.items()}
+
+
+def _expect_top_k(top_k: int, model: TwoTower) -> None:
+    if not 1 <= top_k <= len(model.catalogue):
+        expected = f"1 to {len(model.catalogue)}, the products of the catalogue"
+        raise InputError("--top-k", str(top_k), expected, "Choose a k within the catalogue.")
