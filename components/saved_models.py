@@ -83,7 +83,7 @@ class SavedModel:
             raise InputError(self.path, f"outputs {found}", "embedding [rows, width]", TRAIN_AGAIN)
         bad = np.flatnonzero(~np.isfinite(embedding).all(axis=1))
         if len(bad):
-            value = raw[key][bad[0]]
+            value = raw.get(key, next(iter(raw.values())))[bad[0]]
             name = value.decode(errors="replace") if isinstance(value, bytes) else value
             raise InputError(
                 f"{self.path}, {key} {name}",

@@ -70,9 +70,9 @@ def training(
     extracted.set_caching_options(False)  # new rows in the same table must be seen
     examples = extracted.outputs["examples"]
 
-    vocabularies = vocab_builder(
-        examples=examples, feature_config=feature_config, beam_options=beam_options
-    ).outputs["vocabularies"]
+    vocabularies = vocab_builder(examples=examples, feature_config=feature_config, beam_options=beam_options).outputs[
+        "vocabularies"
+    ]
 
     model = trainer(
         examples=examples,

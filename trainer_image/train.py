@@ -232,9 +232,9 @@ def recall_at(model: TwoTower, rows: Rows) -> dict[int, float]:
     queries, index = inputs.unique_queries(rows)
     embedded = embed(model.query_tower, queries)
     candidates = model.candidate_tower(model.encoded_catalogue).numpy()
-    better, tied = ranking.count_better(embedded, candidates, index, rows.target)
-    hit = {k: ranking.recall(better, tied, k, rows.target) for k in KS if k <= len(model.catalogue)}
-    return {k: float(np.mean(value)) for k, value in hit.items()}
+    scores = ranking.embedding_scores(embedded, candidates)
+    better, tied = ranking.count_better(scores, index, rows.target, candidates=len(candidates))
+    return {k: float(ranking.recall(better, tied, k).mean()) for k in KS if k <= len(candidates)}
 
 
 def embed(tower: keras.Model, encoded: dict[str, np.ndarray], block: int = 8192) -> np.ndarray:

@@ -56,8 +56,11 @@ def read_json(path: str, what: str) -> dict[str, Any]:
 def write_json(path: str, value: dict[str, Any]) -> None:
     """Writes deterministic, human-readable JSON, names in their own script."""
     with fsspec.open(path, "wt", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False, indent=1, allow_nan=False)
-        file.write("\n")
+        file.write(to_json(value))
+
+
+def to_json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 @contextlib.contextmanager
@@ -94,6 +97,57 @@ def publish(path: str, marker: str) -> Iterator[str]:
         raise
 
 
+@contextlib.contextmanager
+def in_place(path: str) -> Iterator[str]:
+    """Yields a remote folder itself, emptied before, and emptied again when the block fails.
+
+    For writers that are many machines. The marker must be what is written last.
+    """
+    remove(path)
+    try:
+        yield path
+    except BaseException:
+        remove(path)
+        raise
+
+
+def remove(path: str) -> None:
+    """Removes a file or folder, if there is one."""
+    fs, inner = fsspec.core.url_to_fs(path)
+    if fs.exists(inner):
+        fs.rm(inner, recursive=True)
+
+
+def copy_file(source: str, target: str) -> None:
+    """Copies one file, local or gs:// on either side."""
+    with fsspec.open(source, "rb") as reader, fsspec.open(target, "wb", auto_mkdir=True) as writer:
+        shutil.copyfileobj(reader, writer)
+
+
+def publish_file(path: str, text: str) -> None:
+    """Writes one file, whole or not at all.
+
+    Raises:
+        InputError: the file is already there.
+    """
+    if exists(path):
+        raise InputError(path, "the output of another run", "a path that is free", "Choose another path or delete it.")
+    if is_remote(path):
+        with fsspec.open(path, "wt", encoding="utf-8") as file:  # an object appears when its upload is complete
+            file.write(text)
+        return
+    parent, name = os.path.split(os.path.abspath(path))
+    os.makedirs(parent, exist_ok=True)
+    work = os.path.join(parent, f".{name}.{os.getpid()}.partial")
+    try:
+        with open(work, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.rename(work, path)
+    except BaseException:
+        remove(work)
+        raise
+
+
 def refuse_overwrite(path: str, marker: str) -> None:
     """Raises InputError where writing to `path` would replace or mix with what is there."""
     taken = exists(join(path, marker))
@@ -104,9 +158,8 @@ def refuse_overwrite(path: str, marker: str) -> None:
 
 
 def _upload(folder: str, path: str, marker: str) -> None:
+    remove(path)
     fs, inner = fsspec.core.url_to_fs(path)
-    if fs.exists(inner):
-        fs.rm(inner, recursive=True)
     files = [os.path.join(root, name) for root, _, names in os.walk(folder) for name in names]
     relative = sorted((os.path.relpath(file, folder) for file in files), key=lambda name: (name == marker, name))
     for name in relative:

@@ -84,7 +84,9 @@ def _framed(records: pa.BinaryArray) -> pa.BinaryArray:
     """Length, masked CRC of the length, data, masked CRC of the data: one TFRecord a row."""
     checksums = np.fromiter(map(google_crc32c.value, records.to_pylist()), np.uint64, len(records))
     footer = _fixed32(_masked(checksums).astype("<u4"))
-    return pc.binary_join_element_wise(_by_length(pc.binary_length(records), _frame_head), records, footer, NO_SEPARATOR)
+    return pc.binary_join_element_wise(
+        _by_length(pc.binary_length(records), _frame_head), records, footer, NO_SEPARATOR
+    )
 
 
 def _frame_head(length: int) -> bytes:

@@ -98,5 +98,3 @@ def _fold(tables: Iterator[pa.Table], rows: int = FOLD_ROWS) -> pa.Table:
 def _add_up(tables: list[pa.Table]) -> pa.Table:
     grouped = pa.concat_tables(tables).group_by("pair").aggregate([("count", "sum")])
     return grouped.rename_columns(["pair", "count"])
-
-

@@ -57,14 +57,10 @@ def evaluate(
         ks = _checked(ks, len(catalogue))
         query_model = saved_models.SavedModel(model, saved_models.QUERY_MODEL)
         candidate_model = saved_models.SavedModel(model, saved_models.CANDIDATE_MODEL)
-        products = saved_models.product_columns(
-            catalogue, metadata["products"], candidate_model.columns, metadata_path
-        )
-        rows = data.read(
-            shards.shards(storage.join(examples, split)), query_model.columns, products[schema.PRODUCT]
-        )
+        products = saved_models.product_columns(catalogue, metadata["products"], candidate_model.columns, metadata_path)
+        rows = data.read(shards.shards(storage.join(examples, split)), query_model.columns, products[schema.PRODUCT])
         scores = embedding_scores(
-            query_model.embed(rows.queries, next(iter(rows.queries))),
+            query_model.embed(rows.queries, schema.CUSTOMER),
             candidate_model.embed(products, schema.PRODUCT),
         )
         counts = baselines.popularity_counts(features, vocabularies, catalogue)

@@ -1,0 +1,126 @@
+"""Purchases and products in Parquet files, queried by DuckDB."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sqlglot
+
+from components.common import storage
+from components.common.errors import InputError
+from components.data_extractor.sources import Source, Table, with_names
+
+STREAMS = 4
+BATCH = 32_768  # rows of a row group, of a batch, and so of a gzip member; a multiple of DuckDB's 2,048
+TYPES = {
+    "VARCHAR": "string",
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"), "int64"),
+    **dict.fromkeys(("FLOAT", "DOUBLE", "DECIMAL"), "float"),
+    **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "timestamp"),
+    "TIMESTAMP WITH TIME ZONE": "timestamp",
+}
+
+
+@dataclass(frozen=True)
+class ParquetStream:
+    """Some row groups of the stored result."""
+
+    path: str
+    row_groups: tuple[int, ...]
+
+    def read(self) -> Iterator[pa.RecordBatch]:
+        with pq.ParquetFile(self.path) as file:
+            yield from file.iter_batches(BATCH, row_groups=list(self.row_groups))
+
+
+class ParquetSource(Source):
+    """Both tables as views of an in-memory database.
+
+    Args:
+        purchases: A path or glob, local or gs://.
+        products: The same.
+
+    Raises:
+        InputError: no such file, or not Parquet.
+    """
+
+    def __init__(self, purchases: str, products: str):
+        self.names = {"purchases": "purchases_table", "products": "products_table"}
+        self.paths: dict[Table, str] = {"purchases": purchases, "products": products}
+
+    def __enter__(self) -> "ParquetSource":
+        with contextlib.ExitStack() as stack:
+            self.folder = tempfile.mkdtemp(prefix="metro-recs-")
+            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self.connection = stack.enter_context(duckdb.connect())
+            # Timestamps without a zone count as UTC, in every time zone that this runs in.
+            self.connection.execute("SET TimeZone = 'UTC'")
+            self.connection.execute("SET temp_directory = $folder", {"folder": os.path.join(self.folder, "spill")})
+            for table, path in self.paths.items():
+                files = _local_files(stack, table, path)
+                with _explained(f"{table} {path}"):
+                    self.connection.read_parquet(files).create_view(self.names[table])
+            self.stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stack.close()
+
+    def columns(self, table: Table) -> dict[str, str]:
+        described = self.connection.execute(f"DESCRIBE {self.names[table]}").fetchall()
+        return {name: TYPES.get(kind.split("(")[0], kind) for name, kind, *_ in described}
+
+    def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        with _explained(" and ".join(self.paths.values())):
+            result = self.connection.execute(to_duckdb(with_names(sql, self.names)), dict(parameters))
+            names = [column[0] for column in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def materialise(self, sql: str, parameters: Mapping[str, Any]) -> list[ParquetStream]:
+        """The result in one Parquet file, in the order of a hash.
+
+        So the same rows give the same file in whatever order they were read, and every stream is a random sample.
+        """
+        result = os.path.join(self.folder, "examples.parquet")
+        ordered = f"SELECT * FROM ({to_duckdb(with_names(sql, self.names))}) ORDER BY md5(concat_ws('|', COLUMNS(*)))"
+        copy = f"COPY ({ordered}) TO '{result}' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {BATCH})"
+        with _explained(" and ".join(self.paths.values())):
+            self.connection.execute(copy, dict(parameters))
+        self.connection.read_parquet(result).create_view("examples_table")
+        self.names["examples"] = "examples_table"
+        with pq.ParquetFile(result) as file:
+            groups = range(file.num_row_groups)
+        return [ParquetStream(result, tuple(groups[i::STREAMS])) for i in range(min(STREAMS, len(groups)))]
+
+
+def to_duckdb(sql: str) -> str:
+    """Translates one statement from BigQuery's dialect; @parameters become $parameters."""
+    (translated,) = sqlglot.transpile(sql, read="bigquery", write="duckdb", comments=False)
+    return translated
+
+
+def _local_files(stack: contextlib.ExitStack, table: str, path: str) -> list[str]:
+    files = storage.list_files(path)
+    if not files:
+        raise InputError(f"{table} {path}", "no such file", "Parquet files", f"Check the path given as {table}.")
+    folders = [file for file in files if os.path.isdir(file)]
+    if folders:
+        raise InputError(f"{table} {path}", "a folder", "Parquet files", f"Pass {storage.join(path, '*.parquet')}.")
+    return [stack.enter_context(storage.staged(file)) for file in files]
+
+
+@contextlib.contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Turns what DuckDB says about a file into an InputError."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(where, f"a file that DuckDB cannot read ({reason})", "Parquet", "Write it again.") from error

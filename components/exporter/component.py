@@ -1,0 +1,36 @@
+"""Exporter: a model and its evaluation in, a proven release out."""
+
+from kfp import dsl
+
+from components.images import TRAINER_IMAGE
+
+
+@dsl.component(base_image=TRAINER_IMAGE, install_kfp_package=False)
+def exporter(
+    model: dsl.Input[dsl.Model],
+    examples: dsl.Input[dsl.Dataset],
+    evaluation: dsl.Input[dsl.Artifact],
+    release: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+) -> None:
+    """Proves that the saved model recommends what its towers say, for all test customers, and releases it.
+
+    Args:
+        model: The Trainer's model.
+        examples: The DataExtractor's examples.
+        evaluation: The Evaluator's evaluation of this model.
+        release: saved_model/, embeddings/ for Vertex AI Vector Search, release.json.
+        metrics: What the proof covered.
+    """
+    from components.exporter.export import export
+    from components.images import location
+
+    document = export(
+        model=location(model),
+        examples=location(examples),
+        evaluation=location(evaluation),
+        output_path=location(release),
+    )
+    for name, value in document["verification"].items():
+        metrics.log_metric(name, value)
+    release.metadata["model_version"] = document["model_version"]
