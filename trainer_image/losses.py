@@ -34,19 +34,18 @@ class InBatch:
         Args:
             probabilities: float32 [N], each product's share of the training rows.
         """
-        # TFRS clips probabilities at 1e-6, which flattens the tail. A common factor leaves the softmax as it is.
-        self.probabilities = probabilities / tf.reduce_max(probabilities)
+        # TFRS would clip probabilities at 1e-6, which flattens the tail, so the correction rides on the embeddings:
+        # [q, 1] · [c, -log p] = q·c - log p.
+        self.correction = -tf.math.log(probabilities)[:, None]
         self.task = tfrs.tasks.Retrieval(remove_accidental_hits=True)
 
     def __call__(self, queries: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
         """As `full_catalogue`; `candidates` are embeddings of the whole catalogue, gathered here by `target`."""
-        own = tf.gather(candidates, target)
-        everyone, ids = gather_replicas(own), gather_replicas(target)
+        own = tf.gather(tf.concat([candidates, self.correction], axis=1), target)
         return self.task(
-            queries,
-            everyone,
-            candidate_sampling_probability=tf.gather(self.probabilities, ids),
-            candidate_ids=ids,
+            tf.concat([queries, tf.ones_like(queries[:, :1])], axis=1),
+            gather_replicas(own),
+            candidate_ids=gather_replicas(target),
             compute_metrics=False,
             compute_batch_metrics=False,
         )

@@ -1,0 +1,48 @@
+# The two commands are `make run` and `make test`; both do all the set-up they need.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONPATH := $(CURDIR)
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-slow lint compile lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: $(VENV)/ready  ## the whole pipeline on the demo data; ARGS="--split random" and so on, ARGS=--help lists them
+	$(BIN)/python -m demo.run $(ARGS)
+
+test: lint  ## linters, type checker and all fast tests
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/ready  ## the tests that take longer
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(VENV)/ready  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+compile: $(VENV)/ready  ## writes pipeline.json
+	$(BIN)/python compile.py
+
+# The lock is complete, so nothing is resolved again: what was tested is what is installed.
+$(VENV)/ready: requirements/all.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/all.txt
+	touch $@
+
+UV := $(VENV)/lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
+
+lock:  ## resolves pyproject.toml's groups into requirements/
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/pip install --quiet uv
+	$(UV) --group data --group train --group pipeline --group demo --group dev -o requirements/all.txt
+	$(UV) --group data --group kfp -c requirements/all.txt -o requirements/data.txt
+	$(UV) --group train --group kfp -c requirements/all.txt -o requirements/trainer.txt
+
+clean:  ## removes runs and caches, not .venv
+	rm -rf runs .cache .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,216 @@
+import json
+import re
+import shutil
+import xml.etree.ElementTree
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.common.errors import InputError
+from components.evaluator.evaluate import evaluate
+from tests.components import fake_model
+
+KS = (1, 2, 3, 4)
+
+
+@pytest.fixture(scope="module")
+def evaluated(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    output = tmp_path_factory.mktemp("evaluated") / "evaluation"
+    return evaluate(**world, output_path=str(output), ks=KS), output
+
+
+def test_recall_of_the_model_and_the_baselines_by_hand(evaluated: tuple[dict[str, Any], Path]) -> None:
+    """Places by hand, as better + ties. Rows: ann 11, ann 14, bob 13, cyd 14, dan 12, ann 15 (never a hit).
+
+    Model: 0, 3, 0+3, 0, 0+1. Popularity (counts 3 3 1 1): 0+1, 2+1, 2+1, 2+1, 0+1.
+    Personal: 0, 2+1, 1, 0, 0+1 (dan is new and gets popularity).
+    """
+    document, _ = evaluated
+    hits = {
+        "model": [1 + 1 / 4 + 1 + 1 / 2, 1 + 2 / 4 + 1 + 1, 1 + 3 / 4 + 1 + 1, 5],
+        "popularity": [1 / 2 + 1 / 2, 2, 1 + 1 / 2 * 3 + 1, 5],
+        "personal_frequency": [1 + 1 + 1 / 2, 4, 1 + 1 / 2 + 3, 5],
+    }
+    for scorer, expected in hits.items():
+        assert list(document["recall"][scorer].values()) == pytest.approx([hit / 6 for hit in expected], abs=1e-12)
+        assert list(document["recall"][scorer]) == ["1", "2", "3", "4"]
+
+
+def test_counts_what_training_did_not_see(evaluated: tuple[dict[str, Any], Path]) -> None:
+    document, output = evaluated
+    assert document == json.loads((output / "evaluation.json").read_text())
+    facts = {key: document[key] for key in ("split", "rows", "queries", "customers", "catalogue_size")}
+    assert facts == {"split": "test", "rows": 6, "queries": 4, "customers": 4, "catalogue_size": 4}
+    assert document["model_version"] == "v1"
+    assert document["unseen_products"] == {"rows": 1, "share": pytest.approx(1 / 6)}
+    assert document["unseen_customers"] == {"rows": 1, "share": pytest.approx(1 / 6)}
+
+
+def test_two_runs_are_equal_but_for_the_time(
+    world: dict[str, str], evaluated: tuple[dict[str, Any], Path], tmp_path: Path
+) -> None:
+    document, output = evaluated
+    again = evaluate(**world, output_path=str(tmp_path / "again"), ks=KS)
+    assert {**again, "timing": 0} == {**document, "timing": 0}
+    assert (tmp_path / "again/report.html").read_bytes() == (output / "report.html").read_bytes()
+
+
+def test_baselines_agree_with_counters_on_random_purchases(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    catalogue = list(range(100, 140))
+    draw = lambda rows: [  # noqa: E731
+        (f"c{customer}", int(product))
+        for customer, product in zip(rng.integers(0, 30, rows), 100 + rng.binomial(39, 0.3, rows), strict=True)
+    ]
+    train, test = draw(900), draw(200)
+    train += [("everyone", product) for product in catalogue]
+    products = {str(product): {"art_name": "x", "stratbuy_domain_desc": "y"} for product in catalogue}
+    document = evaluate(
+        model=fake_model.write_model(tmp_path / "model", {"c0": np.zeros(40)}, catalogue),
+        examples=fake_model.write_examples(tmp_path / "examples", train, test, products),
+        vocabularies=fake_model.write_vocabularies(tmp_path / "vocabularies.json", train),
+        output_path=str(tmp_path / "evaluation"),
+        ks=(1, 5, 10),
+    )
+    sold, pairs = Counter(product for _, product in train), Counter(train)
+    for scorer, score in (
+        ("popularity", lambda customer, product: (sold[product],)),
+        ("personal_frequency", lambda customer, product: (pairs[customer, product], sold[product])),
+    ):
+        for k in (1, 5, 10):
+            expected = np.mean([_expected_hit(score, customer, product, catalogue, k) for customer, product in test])
+            assert document["recall"][scorer][str(k)] == pytest.approx(expected, abs=1e-12)
+    assert list(document["recall"]["model"].values()) == pytest.approx([1 / 40, 5 / 40, 10 / 40])
+
+
+def _expected_hit(
+    score: Callable[[str, int], tuple[int, ...]], customer: str, target: int, catalogue: list[int], k: int
+) -> float:
+    ranked = sorted((score(customer, product) for product in catalogue), reverse=True)
+    places = [place for place, value in enumerate(ranked) if value == score(customer, target)]
+    return sum(place < k for place in places) / len(places)
+
+
+def test_the_report_stands_alone_and_escapes_product_names(evaluated: tuple[dict[str, Any], Path]) -> None:
+    page = (evaluated[1] / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "Spaghetti &lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "Crème fraîche &amp; Käse" in page
+    assert "Молоко 3,2 %" in page
+    assert not re.search(r"""(src|href)=["'](?!#)""", page.replace('xlink:href="#', 'xlink:href="#'))
+    assert page.count('role="img" aria-label="Line chart') == 3
+    assert "chance is 1.386" in page
+
+
+def test_plots_are_well_formed_and_their_ids_distinct(evaluated: tuple[dict[str, Any], Path]) -> None:
+    page = (evaluated[1] / "report.html").read_text(encoding="utf-8")
+    plots = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    ids = [re.findall(r'<(?:clipPath|path) id="([^"]+)"', plot) for plot in plots]
+    for plot in plots:
+        xml.etree.ElementTree.fromstring(plot)  # noqa: S314  our own
+    assert not set(ids[0]) & set(ids[1])
+
+
+def test_a_model_without_a_training_record_still_has_a_report(world: dict[str, str], tmp_path: Path) -> None:
+    model = fake_model.write_model(tmp_path / "model")
+    evaluate(**{**world, "model": model}, output_path=str(tmp_path / "evaluation"), ks=(1,), split="validation")
+    page = (tmp_path / "evaluation/report.html").read_text(encoding="utf-8")
+    assert page.count('role="img"') == 1
+    assert "Settings" not in page
+
+
+@pytest.fixture
+def refused(world: dict[str, str], tmp_path: Path) -> Callable[..., str]:
+    """Runs an evaluation that must fail: returns the error's text, and checks that nothing was left behind."""
+
+    def run(**changes: Any) -> str:
+        output = tmp_path / "out" / "evaluation"
+        output.parent.mkdir()
+        with pytest.raises(InputError) as error:
+            evaluate(**{**world, "output_path": str(output), "ks": (1,), **changes})
+        assert list(output.parent.iterdir()) == []
+        return str(error.value)
+
+    return run
+
+
+@pytest.mark.parametrize(("ks", "found"), [((1, 5), "k = 5"), ((0,), "k = 0"), ((), "none")])
+def test_k_outside_the_catalogue(refused: Callable[..., str], ks: tuple[int, ...], found: str) -> None:
+    message = refused(ks=ks)
+    assert f"--ks: found {found}" in message
+    assert "4, the size of the catalogue" in message
+
+
+def test_an_empty_split(refused: Callable[..., str], tmp_path: Path) -> None:
+    examples = fake_model.write_examples(tmp_path / "examples", test=[])
+    assert "no Examples in any shard" in refused(examples=examples)
+
+
+def test_a_missing_split(refused: Callable[..., str], tmp_path: Path) -> None:
+    examples = fake_model.write_examples(tmp_path / "examples")
+    shutil.rmtree(f"{examples}/test")
+    assert "examples/test: found no part-*.tfrecord.gz" in refused(examples=examples)
+
+
+@pytest.mark.parametrize("tower", ["query_model", "candidate_model"])
+def test_a_model_without_a_tower(
+    refused: Callable[..., str], world: dict[str, str], tmp_path: Path, tower: str
+) -> None:
+    model = shutil.copytree(world["model"], tmp_path / "model")
+    shutil.rmtree(model / tower)
+    assert f"model/{tower}: found no saved_model.pb" in refused(model=str(model))
+
+
+def test_an_unreadable_saved_model(refused: Callable[..., str], world: dict[str, str], tmp_path: Path) -> None:
+    model = shutil.copytree(world["model"], tmp_path / "model")
+    (model / "query_model/saved_model.pb").write_bytes(b"not a graph")
+    assert "model/query_model: found damage" in refused(model=str(model))
+
+
+def test_a_saved_model_whose_weights_are_cut_off(
+    refused: Callable[..., str], world: dict[str, str], tmp_path: Path
+) -> None:
+    model = shutil.copytree(world["model"], tmp_path / "model")
+    for file in (model / "query_model/variables").iterdir():
+        file.write_bytes(file.read_bytes()[:20])
+    assert "model/query_model: found damage" in refused(model=str(model))
+
+
+def test_a_model_without_metadata(refused: Callable[..., str], world: dict[str, str], tmp_path: Path) -> None:
+    model = shutil.copytree(world["model"], tmp_path / "model")
+    (model / "model_metadata.json").unlink()
+    assert "model_metadata.json: found no such file" in refused(model=str(model))
+
+
+def test_towers_of_different_width(refused: Callable[..., str], tmp_path: Path) -> None:
+    model = fake_model.write_model(tmp_path / "model", candidates=np.ones((4, 7)))
+    assert "query embeddings 4 wide, candidate embeddings 7" in refused(model=model)
+
+
+def test_embeddings_that_are_not_numbers(refused: Callable[..., str], tmp_path: Path) -> None:
+    model = fake_model.write_model(tmp_path / "model", {**fake_model.SCORES, "bob": [1, np.nan, 0, 0]})
+    message = refused(model=model)
+    assert "query_model, cust_person_id bob: found an embedding with NaN or infinity (1 of 4 rows)" in message
+
+
+def test_a_catalogue_product_without_metadata(refused: Callable[..., str], tmp_path: Path) -> None:
+    products = {product: fields for product, fields in fake_model.PRODUCTS.items() if product != "13"}
+    examples = fake_model.write_examples(tmp_path / "examples", products=products)
+    assert "field products, product 13: found nothing" in refused(examples=examples)
+
+
+def test_a_catalogue_product_without_a_column_of_the_model(refused: Callable[..., str], tmp_path: Path) -> None:
+    products = {**fake_model.PRODUCTS, "13": {"art_name": "Milk"}}
+    examples = fake_model.write_examples(tmp_path / "examples", products=products)
+    assert "product 13: found no stratbuy_domain_desc" in refused(examples=examples)
+
+
+def test_an_output_path_that_is_taken(world: dict[str, str], evaluated: tuple[dict[str, Any], Path]) -> None:
+    before = sorted(evaluated[1].parent.rglob("*"))
+    with pytest.raises(InputError, match="the output of another run"):
+        evaluate(**world, output_path=str(evaluated[1]), ks=(1,))
+    assert sorted(evaluated[1].parent.rglob("*")) == before

@@ -1,0 +1,180 @@
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.common.errors import InputError
+from components.exporter.export import export
+from tests.components import fake_model
+
+RECALL = {"model": {"5": 0.25}, "popularity": {"5": 0.125}}
+
+
+def write_evaluation(folder: Path, **changes: Any) -> str:
+    folder.mkdir()
+    document = {"format_version": 1, "model_version": "v1", "recall": RECALL, **changes}
+    (folder / "evaluation.json").write_text(json.dumps(document))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def inputs(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    evaluation = write_evaluation(tmp_path_factory.mktemp("evaluated") / "evaluation")
+    return {"model": world["model"], "examples": world["examples"], "evaluation": evaluation}
+
+
+@pytest.fixture(scope="module")
+def released(inputs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    output = tmp_path_factory.mktemp("released") / "release"
+    return export(**inputs, output_path=str(output)), output
+
+
+def test_release_json_says_what_was_proven_and_what_is_there(released: tuple[dict[str, Any], Path]) -> None:
+    document, output = released
+    assert document == json.loads((output / "release.json").read_text())
+    assert document["verification"] == {
+        "customers": 4,
+        "k": 3,
+        "tolerance": 1e-5,
+        "max_score_difference": 0.0,
+        "mismatches": 0,
+    }
+    assert (document["model_version"], document["recall"]) == ("v1", RECALL)
+    assert document["embeddings"] == {"products": 4, "dimensions": 4}
+    on_disk = {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()}
+    assert on_disk == {*document["files"], "release.json"}
+    for name, facts in document["files"].items():
+        content = (output / name).read_bytes()
+        assert facts == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def test_the_released_model_recommends(released: tuple[dict[str, Any], Path]) -> None:
+    model = tf.saved_model.load(str(released[1] / "saved_model"))
+    outputs = model.signatures["serving_default"](cust_person_id=tf.constant(["cyd"]), revenue=tf.constant([1.0]))
+    assert outputs["product_ids"].numpy().tolist() == [[14, 13, 12]]
+
+
+def test_embeddings_are_lines_that_vector_search_reads(released: tuple[dict[str, Any], Path]) -> None:
+    folder = released[1] / "embeddings"
+    assert [path.name for path in folder.iterdir()] == ["embeddings.json"]
+    lines = [json.loads(line) for line in (folder / "embeddings.json").read_text(encoding="utf-8").splitlines()]
+    assert [line["id"] for line in lines] == ["11", "12", "13", "14"]
+    assert [line["embedding"] for line in lines] == np.eye(4).tolist()
+    assert lines[1] == {
+        "id": "12",
+        "embedding": [0.0, 1.0, 0.0, 0.0],
+        "restricts": [
+            {"namespace": "category", "allow": ["Dairy"]},
+            {"namespace": "subcategory", "allow": ["Cream"]},
+        ],
+        "crowding_tag": "Cream",
+    }
+    assert lines[3]["restricts"] == [{"namespace": "category", "allow": ["Household"]}]
+    assert "crowding_tag" not in lines[3]
+
+
+def test_embeddings_keep_every_bit(inputs: dict[str, str], tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    candidates = rng.normal(size=(4, 5)).astype("f4")
+    scores = {customer: rng.normal(size=5) for customer in fake_model.SCORES}
+    model = fake_model.write_model(tmp_path / "model", scores, candidates=candidates)
+    document = export(**{**inputs, "model": model}, output_path=str(tmp_path / "release"))
+    lines = (tmp_path / "release/embeddings/embeddings.json").read_text().splitlines()
+    np.testing.assert_array_equal(np.array([json.loads(line)["embedding"] for line in lines], "f4"), candidates)
+    assert 0 <= document["verification"]["max_score_difference"] < 1e-5
+
+
+def test_verification_needs_nothing_of_the_trainer() -> None:
+    code = (
+        "import sys, components.exporter.verify, tensorflow as tf; tf.saved_model.load; "
+        "print([m for m in ('trainer_image', 'tensorflow_recommenders', 'tf_keras') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def refused(inputs: dict[str, str], tmp_path: Path) -> Callable[..., str]:
+    """Runs an export that must fail: returns the error's text, and checks that nothing was left behind."""
+
+    def run(**changes: str) -> str:
+        output = tmp_path / "out" / "release"
+        output.parent.mkdir()
+        with pytest.raises(InputError) as error:
+            export(**{**inputs, "output_path": str(output), **changes})
+        assert list(output.parent.iterdir()) == []
+        return str(error.value)
+
+    return run
+
+
+def test_an_index_with_two_products_swapped(refused: Callable[..., str], tmp_path: Path) -> None:
+    model = fake_model.write_model(tmp_path / "model", index=[11, 13, 12, 14])
+    message = refused(model=model)
+    assert "saved_model, customer ann, place 2 of 3: found product 13" in message
+    assert "its first ids: 11 13 12" in message
+    assert "expected product 12" in message
+    assert "their first ids: 11 12 13" in message
+    assert "Nothing is released" in message
+
+
+def test_an_index_that_names_one_product_twice(refused: Callable[..., str], tmp_path: Path) -> None:
+    """All scores tie here, so only the repetition is wrong."""
+    model = fake_model.write_model(
+        tmp_path / "model", dict.fromkeys(fake_model.SCORES, [1] * 4), index=[11, 11, 13, 14]
+    )
+    assert "place 2 of 3: found product 11" in refused(model=model)
+
+
+def test_an_index_with_a_product_outside_the_catalogue(refused: Callable[..., str], tmp_path: Path) -> None:
+    model = fake_model.write_model(tmp_path / "model", index=[99, 12, 13, 14])
+    assert "place 1 of 3: found product 99" in refused(model=model)
+
+
+def test_an_index_of_other_embeddings(refused: Callable[..., str], tmp_path: Path) -> None:
+    """The order is right and every score is a hundredth too high."""
+    model = fake_model.write_model(tmp_path / "model")
+    shutil.rmtree(f"{model}/saved_model")
+    other = fake_model.write_model(tmp_path / "other", candidates=1.01 * np.eye(4))
+    shutil.copytree(f"{other}/saved_model", f"{model}/saved_model")
+    assert "found product 11 with score 4.04" in refused(model=model)
+
+
+@pytest.mark.parametrize("part", ["query_model", "candidate_model", "saved_model"])
+def test_a_model_without_a_part(refused: Callable[..., str], inputs: dict[str, str], tmp_path: Path, part: str) -> None:
+    model = shutil.copytree(inputs["model"], tmp_path / "model")
+    shutil.rmtree(model / part)
+    assert f"model/{part}: found no saved_model.pb" in refused(model=str(model))
+
+
+def test_towers_of_different_width(refused: Callable[..., str], inputs: dict[str, str], tmp_path: Path) -> None:
+    model = fake_model.write_model(tmp_path / "model", candidates=np.ones((4, 7)))
+    shutil.copytree(f"{inputs['model']}/saved_model", f"{model}/saved_model")
+    assert "query embeddings 4 wide, candidate embeddings 7" in refused(model=model)
+
+
+def test_an_evaluation_of_another_model(refused: Callable[..., str], tmp_path: Path) -> None:
+    evaluation = write_evaluation(tmp_path / "evaluation", model_version="v0")
+    assert "field model_version: found v0, expected v1" in refused(evaluation=evaluation)
+
+
+def test_an_evaluation_of_another_format(refused: Callable[..., str], tmp_path: Path) -> None:
+    evaluation = write_evaluation(tmp_path / "evaluation", format_version=9)
+    assert "field format_version: found 9, expected 1" in refused(evaluation=evaluation)
+
+
+def test_no_evaluation(refused: Callable[..., str], tmp_path: Path) -> None:
+    assert "evaluation.json: found no such file" in refused(evaluation=str(tmp_path / "nowhere"))
+
+
+def test_an_output_path_that_is_taken(inputs: dict[str, str], released: tuple[dict[str, Any], Path]) -> None:
+    with pytest.raises(InputError, match="the output of another run"):
+        export(**inputs, output_path=str(released[1]))

@@ -1,0 +1,166 @@
+"""A world small enough to rank by hand: examples, vocabularies, and SavedModels whose scores are given."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+CATALOGUE = [11, 12, 13, 14]
+PRODUCTS = {
+    str(product): {
+        "art_name": name,
+        "stratbuy_domain_desc": category,
+        "mge_main_cat_desc": subcategory,
+    }
+    for product, name, category, subcategory in (
+        (11, "Spaghetti <script>alert(1)</script>", "Dry food", "Pasta"),
+        (12, "Crème fraîche & Käse", "Dairy", "Cream"),
+        (13, "Молоко 3,2 %", "Dairy", "Milk"),
+        (14, "Soap", "Household", ""),
+        (15, "Not sold in training", "Household", "Soap"),
+    )
+}
+TRAIN = [*[("ann", 11)] * 3, ("ann", 12), *[("bob", 12)] * 2, ("bob", 13), ("cyd", 14)]
+TEST = [("ann", 11), ("ann", 14), ("bob", 13), ("cyd", 14), ("dan", 12), ("ann", 15)]
+SCORES = {"ann": [4, 3, 2, 1], "bob": [1, 1, 1, 1], "cyd": [0, 1, 2, 3], "dan": [1, 2, 2, 0]}
+
+
+class Lookup(tf.Module):
+    """Rows of a table by key; what the table does not hold gets zeros."""
+
+    def __init__(self, keys: tf.Tensor, rows: np.ndarray):
+        super().__init__()
+        values = tf.range(len(rows), dtype=tf.int64)
+        self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), -1)
+        self.rows = tf.Variable(np.vstack([rows, np.zeros((1, rows.shape[1]))]).astype("f4"))
+
+    def __call__(self, keys: tf.Tensor) -> tf.Tensor:
+        return tf.gather(self.rows, self.table.lookup(keys) % tf.shape(self.rows, tf.int64)[0])
+
+
+class Query(tf.Module):
+    def __init__(self, lookup: Lookup):
+        super().__init__()
+        self.lookup = lookup
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "cust_person_id"),
+            tf.TensorSpec([None], tf.float32, "revenue"),
+        ]
+    )
+    def serve(self, cust_person_id: tf.Tensor, revenue: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"embedding": self.lookup(cust_person_id) + 0 * revenue[:, None]}
+
+
+class Candidate(tf.Module):
+    def __init__(self, lookup: Lookup):
+        super().__init__()
+        self.lookup = lookup
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.int64, "product_id"),
+            tf.TensorSpec([None], tf.string, "stratbuy_domain_desc"),
+        ]
+    )
+    def serve(self, product_id: tf.Tensor, stratbuy_domain_desc: tf.Tensor) -> dict[str, tf.Tensor]:
+        nothing = 0.0 * tf.cast(tf.strings.length(stratbuy_domain_desc), tf.float32)
+        return {"embedding": self.lookup(product_id) + nothing[:, None]}
+
+
+class Retriever(tf.Module):
+    def __init__(self, query: Lookup, candidates: np.ndarray, product_ids: list[int], k: int):
+        super().__init__()
+        self.query, self.k = query, k
+        self.candidates = tf.Variable(candidates.astype("f4"))
+        self.product_ids = tf.constant(product_ids, tf.int64)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "cust_person_id"),
+            tf.TensorSpec([None], tf.float32, "revenue"),
+        ]
+    )
+    def serve(self, cust_person_id: tf.Tensor, revenue: tf.Tensor) -> dict[str, tf.Tensor]:
+        embedding = self.query(cust_person_id) + 0 * revenue[:, None]
+        scores, places = tf.math.top_k(tf.matmul(embedding, self.candidates, transpose_b=True), self.k)
+        return {"product_ids": tf.gather(self.product_ids, places), "scores": scores}
+
+
+def write_model(
+    folder: Path,
+    scores: Mapping[str, Iterable[float]] = SCORES,
+    catalogue: list[int] = CATALOGUE,
+    candidates: np.ndarray | None = None,
+    index: list[int] | None = None,
+    k: int = 3,
+    **metadata: Any,
+) -> str:
+    """Writes model/.
+
+    Args:
+        folder: Where.
+        scores: Customer to query embedding [D].
+        catalogue: Product ids in the order of the index.
+        candidates: Candidate embeddings [N, D]; by default the identity, so that query embeddings are the scores.
+        index: Product ids that saved_model gives to the candidates, if not the catalogue.
+        k: How many products saved_model returns.
+        metadata: Further keys of model_metadata.json.
+    """
+    candidates = np.eye(len(catalogue)) if candidates is None else candidates
+    query = Lookup(tf.constant(list(scores)), np.array([list(row) for row in scores.values()], "f4"))
+    candidate = Lookup(tf.constant(catalogue, tf.int64), candidates)
+    modules = {"query_model": Query(query), "candidate_model": Candidate(candidate)}
+    if query.rows.shape[1] == candidates.shape[1]:
+        modules["saved_model"] = Retriever(query, candidates, index or catalogue, k)
+    for name, module in modules.items():
+        tf.saved_model.save(module, str(folder / name), {"serving_default": module.serve})
+    document = {"model_version": "v1", "catalogue": [str(product) for product in catalogue], **metadata}
+    (folder / "model_metadata.json").write_text(json.dumps(document), encoding="utf-8")
+    return str(folder)
+
+
+def write_examples(
+    folder: Path,
+    train: list[tuple[str, int]] = TRAIN,
+    test: list[tuple[str, int]] = TEST,
+    products: Mapping[str, Mapping[str, str]] = PRODUCTS,
+) -> str:
+    splits = {"train": train, "validation": test, "test": test}
+    facts = {}
+    for split, rows in splits.items():
+        (folder / split).mkdir(parents=True)
+        _write_shard(folder / split / "part-00000-of-00001.tfrecord.gz", rows)
+        facts[split] = {"rows": len(rows), "first_timestamp": 1483228800, "last_timestamp": 1514764799}
+    document = {"format_version": 1, "schema": {"product_id": "int64"}, "splits": facts, "products": products}
+    (folder / "metadata.json").write_text(json.dumps(document), encoding="utf-8")
+    return str(folder)
+
+
+def write_vocabularies(path: Path, train: list[tuple[str, int]] = TRAIN) -> str:
+    columns = {
+        "cust_person_id": Counter(customer for customer, _ in train),
+        "product_id": Counter(str(product) for _, product in train),
+    }
+    features = {}
+    for column, counts in columns.items():
+        ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        features[column] = {"tokens": [token for token, _ in ranked], "counts": [count for _, count in ranked]}
+    path.write_text(json.dumps({"format_version": 1, "features": features}), encoding="utf-8")
+    return str(path)
+
+
+def _write_shard(path: Path, rows: list[tuple[str, int]]) -> None:
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for customer, product in rows:
+            features = {
+                "cust_person_id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[customer.encode()])),
+                "product_id": tf.train.Feature(int64_list=tf.train.Int64List(value=[product])),
+                "revenue": tf.train.Feature(float_list=tf.train.FloatList(value=[float(len(customer))])),
+            }
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
