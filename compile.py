@@ -81,7 +81,7 @@ def validate(document: dict[str, Any]) -> None:
 def _expect_accelerator(name: str) -> None:
     from google.cloud.aiplatform_v1 import AcceleratorType
 
-    known = sorted(kind.name for kind in AcceleratorType if kind.value)
+    known = sorted(set(AcceleratorType.__members__) - {"ACCELERATOR_TYPE_UNSPECIFIED"})
     if name not in known:
         raise InputError("--accelerator", name, f"one of {', '.join(known)}", "Correct the name.")
 

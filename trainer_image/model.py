@@ -1,5 +1,6 @@
 """The two-tower model: encoders, towers and the encoded catalogue."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from components.common.errors import InputError
 from trainer_image.features import Encoder
 from trainer_image.towers import Tower
 
+SMALLEST_CATALOGUE = 6  # Recall@5, which training watches, says something from here on
 DTYPES = {"string": tf.string, "int64": tf.int64, "float": tf.float32}
 
 
@@ -79,14 +81,16 @@ def catalogue_of(
     """The products that training has seen, sorted by id: what the index will hold."""
     seen = vocabularies.get(schema.PRODUCT, {}).get("tokens", [])
     catalogue = sorted((product for product in seen if product in products), key=int)
-    if len(catalogue) < 2:
+    if len(catalogue) < SMALLEST_CATALOGUE:
         found = f"{len(catalogue)} products that {paths['vocabularies']} knows too"
-        raise InputError(f"{paths['metadata']}, products", found, "at least 2", "Use files of one extraction.")
+        raise InputError(
+            f"{paths['metadata']}, products", found, f"at least {SMALLEST_CATALOGUE}", "Use files of one extraction."
+        )
     return catalogue
 
 
 def _columns(
-    catalogue: list[str], products: dict[str, dict[str, Any]], columns: dict[str, str], path: str
+    catalogue: list[str], products: dict[str, dict[str, Any]], columns: Mapping[str, str], path: str
 ) -> dict[str, tf.Tensor]:
     """{column: [N]} from the product lookup."""
     raw = {}

@@ -18,6 +18,7 @@ class Tower(keras.Model):
 
     def __init__(self, tables: Mapping[str, tuple[int, int]], layers: tuple[int, ...], l1: float, name: str):
         super().__init__(name=name)
+        self.order = tuple(tables)  # of the concatenation; tf.data hands dicts on with their keys sorted
         self.tables = {
             key: keras.layers.Embedding(rows, dim, name=f"{name}_{key}") for key, (rows, dim) in tables.items() if rows
         }
@@ -33,7 +34,7 @@ class Tower(keras.Model):
 
     def call(self, encoded: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """{feature key: int32 [B] or float32 [B, width]} to float32 [B, layers[-1]]."""
-        parts = [self.tables[key](value) if key in self.tables else value for key, value in encoded.items()]
+        parts = [self.tables[key](encoded[key]) if key in self.tables else encoded[key] for key in self.order]
         hidden = tf.concat(parts, axis=1)
         for layer in self.dense:
             hidden = layer(hidden)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from components.common import feature_config as fc
 from components.common import ranking, schema, storage
-from components.common.errors import InputError
+from components.common.errors import InputError, expect_choice
 from components.common.vocabularies import read_vocabularies
 from trainer_image import export, inputs, losses, optimizer, strategy
 from trainer_image.inputs import Rows
@@ -22,6 +22,9 @@ IN_BATCH_FROM = 8  # auto: full catalogue up to this many products per row of a 
 STEPS_PER_CALL = 16
 METADATA = "model_metadata.json"
 
+Loss = Literal["auto", "full-catalogue", "in-batch"]
+Scaling = Literal["sqrt", "linear", "none"]
+
 
 def train(
     *,
@@ -32,10 +35,10 @@ def train(
     epochs: int = 150,
     batch_size: int = 4096,
     learning_rate: float = 0.001,
-    lr_scaling: Literal["sqrt", "linear", "none"] = "sqrt",
+    lr_scaling: Scaling = "sqrt",
     warmup_steps: int = 1000,
     feature_config: str = "feature_config.yaml",
-    loss: Literal["auto", "full-catalogue", "in-batch"] = "auto",
+    loss: Loss = "auto",
     l1: float = 1e-6,
     patience: int = 10,
     top_k: int = 100,
@@ -67,6 +70,8 @@ def train(
         InputError: for anything in the inputs that the user can put right; nothing is written.
     """
     started = time.time()
+    expect_choice("--loss", loss, get_args(Loss))
+    expect_choice("--lr-scaling", lr_scaling, get_args(Scaling))
     storage.refuse_overwrite(output_path, METADATA)
     config = fc.load(feature_config)
     vocabularies = read_vocabularies(vocabularies_path)
@@ -86,22 +91,23 @@ def train(
             inputs.load(local, split, model.query_encoder, model.catalogue) for split in schema.SPLITS
         )
     steps = inputs.steps_per_epoch(train_rows, batch_size, distribution.num_replicas_in_sync)
-    loss = choose_loss(loss, len(model.catalogue), batch_size * distribution.num_replicas_in_sync)
-    step = training_step(model, adam, loss_function(loss, model, vocabularies), distribution, batch_size)
+    softmax = choose_loss(loss, len(model.catalogue), batch_size * distribution.num_replicas_in_sync)
+    step = training_step(model, adam, loss_function(softmax, model, vocabularies), distribution, batch_size)
     iterator = iter(inputs.batches(train_rows, batch_size, epochs, seed, distribution))
     batch_rows = batch_size * distribution.num_replicas_in_sync
 
     with storage.publish(output_path, METADATA) as folder:
         chance = float(np.log(len(model.catalogue)))
         progress = Progress(epochs, steps, batch_rows, chance, storage.join(folder, "logs"))
-        progress.header(model, train_rows, distribution.num_replicas_in_sync, loss)
+        progress.header(model, train_rows, distribution.num_replicas_in_sync, softmax)
         best = Best(-1.0, 0, model.get_values())
         for epoch in range(1, epochs + 1):
             epoch_loss = run_epoch(step, iterator, steps, progress, epoch)
             recalls = recall_at(model, validation_rows)
             progress.epoch_done(epoch, epoch_loss, recalls)
-            if recalls[KS[-1]] > best.recall:
-                best = Best(recalls[KS[-1]], epoch, model.get_values())
+            reached = recalls[max(recalls)]
+            if reached > best.recall:
+                best = Best(reached, epoch, model.get_values())
             elif epoch - best.epoch >= patience:
                 break
         progress.close()
@@ -120,7 +126,7 @@ def train(
                 "learning_rate": learning_rate,
                 "lr_scaling": lr_scaling,
                 "warmup_steps": warmup_steps,
-                "loss": loss,
+                "loss": softmax,
                 "l1": l1,
                 "patience": patience,
                 "top_k": top_k,

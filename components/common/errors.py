@@ -14,3 +14,9 @@ class InputError(ValueError):
     def __init__(self, where: str, found: str, expected: str, remedy: str):
         self.where, self.found, self.expected, self.remedy = where, found, expected, remedy
         super().__init__(f"{where}: found {found}, expected {expected}. {remedy}")
+
+
+def expect_choice(where: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises InputError unless `value` is one of `choices`: the pipeline hands on strings that no flag parser saw."""
+    if value not in choices:
+        raise InputError(where, repr(value), f"one of {', '.join(choices)}", "Correct the value.")

@@ -9,15 +9,21 @@ Example and Feature: https://github.com/tensorflow/tensorflow/blob/master/tensor
 TFRecord framing: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
 """
 
+import functools
 import struct
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import google_crc32c
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from components.common.errors import InputError
+
+# pyarrow's type stubs know too little of its kernels.
+pc: Any = pyarrow.compute
+BinaryArray: TypeAlias = Any
 
 # A protobuf tag is field number << 3 | wire type; wire type 2 is "length, then bytes".
 MAP_KEY, MAP_VALUE = b"\x0a", b"\x12"
@@ -25,7 +31,7 @@ FEATURES = FEATURE_ENTRY = PACKED_VALUES = b"\x0a"
 BYTES_LIST, FLOAT_LIST, INT64_LIST = b"\x0a", b"\x12", b"\x1a"
 CRC_MASK_DELTA = 0xA282EAD8
 MAX_VARINT_BYTES = 10
-NO_SEPARATOR = pa.scalar(b"", pa.binary())
+NO_SEPARATOR: Any = pa.scalar(b"", pa.binary())
 
 
 def encode(batch: pa.RecordBatch) -> bytes:
@@ -45,19 +51,19 @@ def encode(batch: pa.RecordBatch) -> bytes:
     return _concatenated(_framed(_examples(batch)))
 
 
-def _examples(batch: pa.RecordBatch) -> pa.BinaryArray:
+def _examples(batch: pa.RecordBatch) -> BinaryArray:
     """Serialized Examples [rows]."""
-    parts: list[pa.BinaryArray] = []
+    parts: list[BinaryArray] = []
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         list_tag, payload = _payload(name, column)
-        prefixes = _by_length(pc.binary_length(payload), lambda n, k=name, tag=list_tag: _feature_prefix(k, tag, n))
+        prefixes = _by_length(pc.binary_length(payload), functools.partial(_feature_prefix, name, list_tag))
         parts += [prefixes, payload]
     lengths = sum(pc.binary_length(part).to_numpy() for part in parts)
     header = _by_length(pa.array(lengths), lambda n: FEATURES + _varint(n))
     return pc.binary_join_element_wise(header, *parts, NO_SEPARATOR)
 
 
-def _payload(name: str, column: pa.Array) -> tuple[bytes, pa.BinaryArray]:
+def _payload(name: str, column: pa.Array) -> tuple[bytes, BinaryArray]:
     """The tag of the Feature's list and the encoded values [rows] of a column."""
     if column.null_count:
         found = f"{column.null_count} nulls in {len(column)} rows"
@@ -80,7 +86,7 @@ def _feature_prefix(name: str, list_tag: bytes, length: int) -> bytes:
     return FEATURE_ENTRY + _varint(len(key) + len(value) + length) + key + value
 
 
-def _framed(records: pa.BinaryArray) -> pa.BinaryArray:
+def _framed(records: BinaryArray) -> BinaryArray:
     """Length, masked CRC of the length, data, masked CRC of the data: one TFRecord a row."""
     checksums = np.fromiter(map(google_crc32c.value, records.to_pylist()), np.uint64, len(records))
     footer = _fixed32(_masked(checksums).astype("<u4"))
@@ -101,9 +107,9 @@ def _masked(checksums: np.ndarray) -> np.ndarray:
     return ((rotated & np.uint64(0xFFFFFFFF)) + np.uint64(CRC_MASK_DELTA)) & np.uint64(0xFFFFFFFF)
 
 
-def _by_length(lengths: pa.Array, make: Callable[[int], bytes]) -> pa.BinaryArray:
+def _by_length(lengths: pa.Array, make: Callable[[int], bytes]) -> BinaryArray:
     """make(length) for every row, called once for each distinct length."""
-    distinct = pc.dictionary_encode(lengths)
+    distinct: Any = pc.dictionary_encode(lengths)
     return pa.array([make(n) for n in distinct.dictionary.to_pylist()], pa.binary()).take(distinct.indices)
 
 
@@ -117,7 +123,7 @@ def _varint(number: int) -> bytes:
     return bytes(out)
 
 
-def _varints(numbers: np.ndarray) -> pa.BinaryArray:
+def _varints(numbers: np.ndarray) -> BinaryArray:
     """int64 [rows] as varints; negative numbers take ten bytes, as two's complement."""
     shifts = np.arange(MAX_VARINT_BYTES, dtype=np.uint64) * np.uint64(7)
     shifted = numbers.view(np.uint64)[:, None] >> shifts
@@ -128,16 +134,16 @@ def _varints(numbers: np.ndarray) -> pa.BinaryArray:
     offsets = np.zeros(len(numbers) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
     data = groups[place < lengths[:, None]]
-    return pa.Array.from_buffers(pa.binary(), len(numbers), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+    return pa.Array.from_buffers(pa.binary(), len(numbers), [None, pa.py_buffer(offsets.data), pa.py_buffer(data.data)])
 
 
-def _fixed32(words: np.ndarray) -> pa.BinaryArray:
+def _fixed32(words: np.ndarray) -> BinaryArray:
     """Four little-endian bytes a row."""
-    array = pa.Array.from_buffers(pa.binary(4), len(words), [None, pa.py_buffer(np.ascontiguousarray(words))])
+    array = pa.Array.from_buffers(pa.binary(4), len(words), [None, pa.py_buffer(np.ascontiguousarray(words).data)])
     return array.cast(pa.binary())
 
 
-def _concatenated(array: pa.BinaryArray) -> bytes:
+def _concatenated(array: BinaryArray) -> bytes:
     """The bytes of all rows in one piece."""
     offsets = np.frombuffer(array.buffers()[1], np.int32)
     return bytes(array.buffers()[2][offsets[array.offset] : offsets[array.offset + len(array)]])

@@ -61,7 +61,7 @@ class ParquetSource(Source):
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
             self.connection = stack.enter_context(duckdb.connect())
             # Timestamps without a zone count as UTC, in every time zone that this runs in.
-            self.connection.execute("SET TimeZone = 'UTC'")
+            self.connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
             self.connection.execute("SET temp_directory = $folder", {"folder": os.path.join(self.folder, "spill")})
             for table, path in self.paths.items():
                 files = _local_files(stack, table, path)
@@ -89,8 +89,10 @@ class ParquetSource(Source):
         So the same rows give the same file in whatever order they were read, and every stream is a random sample.
         """
         result = os.path.join(self.folder, "examples.parquet")
-        ordered = f"SELECT * FROM ({to_duckdb(with_names(sql, self.names))}) ORDER BY md5(concat_ws('|', COLUMNS(*)))"
-        copy = f"COPY ({ordered}) TO '{result}' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {BATCH})"
+        copy = f"""
+            COPY (SELECT * FROM ({to_duckdb(with_names(sql, self.names))}) ORDER BY md5(concat_ws('|', COLUMNS(*))))
+            TO '{result.replace("'", "''")}' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {BATCH})
+        """  # noqa: S608  names of our own
         with _explained(" and ".join(self.paths.values())):
             self.connection.execute(copy, dict(parameters))
         self.connection.read_parquet(result).create_view("examples_table")

@@ -6,7 +6,7 @@ SQL is written once, in BigQuery's dialect: `{purchases}` and `{products}` stand
 import importlib.resources
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import pyarrow as pa
 
@@ -27,6 +27,7 @@ PRODUCT_COLUMNS = {name: schema.EXAMPLE[name] for name in (schema.PRODUCT, *sche
 Table = Literal["purchases", "products"]
 
 
+@runtime_checkable  # Beam checks what its functions take
 class Stream(Protocol):
     """A part of the query's result; pickled and sent to the worker that reads it, if need be more than once."""
 

@@ -75,7 +75,7 @@ def write_shards(
 
 def _by_split(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
     for split in schema.SPLITS:
-        part = batch.filter(pc.equal(batch.column("split"), split))
+        part = batch.filter(pc.equal(batch.column("split"), pa.scalar(split)))
         if part.num_rows:
             yield split, part
 

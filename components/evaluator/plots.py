@@ -91,7 +91,7 @@ def _loss(epochs: list[int], loss: list[float], chance: float | None) -> Plot:
 
 def _validation(epochs: list[int], recalls: dict[int, list[float]]) -> Plot:
     def draw(axes: Axes) -> None:
-        for (k, values), colour, style in zip(recalls.items(), SERIES, ("-", "--", ":"), strict=True):
+        for (k, values), colour, style in zip(recalls.items(), SERIES, ("-", "--", ":"), strict=False):
             axes.plot(epochs, values, style, color=colour, linewidth=2.2, label=f"Recall@{k}", **_dots(epochs))
         axes.set(xlabel="epoch", ylim=(0, None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -48,10 +48,10 @@ def trainer(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        lr_scaling=lr_scaling,
+        lr_scaling=lr_scaling,  # type: ignore[arg-type]  # train checks the text
         warmup_steps=warmup_steps,
         feature_config=feature_config,
-        loss=loss,
+        loss=loss,  # type: ignore[arg-type]
         seed=seed,
     )
     measured = document["metrics"]

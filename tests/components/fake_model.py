@@ -115,7 +115,10 @@ def write_model(
     candidates = np.eye(len(catalogue)) if candidates is None else candidates
     query = Lookup(tf.constant(list(scores)), np.array([list(row) for row in scores.values()], "f4"))
     candidate = Lookup(tf.constant(catalogue, tf.int64), candidates)
-    modules = {"query_model": Query(query), "candidate_model": Candidate(candidate)}
+    modules: dict[str, Query | Candidate | Retriever] = {
+        "query_model": Query(query),
+        "candidate_model": Candidate(candidate),
+    }
     if query.rows.shape[1] == candidates.shape[1]:
         modules["saved_model"] = Retriever(query, candidates, index or catalogue, k)
     for name, module in modules.items():

@@ -18,7 +18,7 @@ KS = (1, 2, 3, 4)
 
 
 @pytest.fixture(scope="module")
-def evaluated(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+def evaluated(world: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     output = tmp_path_factory.mktemp("evaluated") / "evaluation"
     return evaluate(**world, output_path=str(output), ks=KS), output
 
@@ -51,7 +51,7 @@ def test_counts_what_training_did_not_see(evaluated: tuple[dict[str, Any], Path]
 
 
 def test_two_runs_are_equal_but_for_the_time(
-    world: dict[str, str], evaluated: tuple[dict[str, Any], Path], tmp_path: Path
+    world: dict[str, Any], evaluated: tuple[dict[str, Any], Path], tmp_path: Path
 ) -> None:
     document, output = evaluated
     again = evaluate(**world, output_path=str(tmp_path / "again"), ks=KS)
@@ -62,11 +62,7 @@ def test_two_runs_are_equal_but_for_the_time(
 def test_baselines_agree_with_counters_on_random_purchases(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     catalogue = list(range(100, 140))
-    draw = lambda rows: [  # noqa: E731
-        (f"c{customer}", int(product))
-        for customer, product in zip(rng.integers(0, 30, rows), 100 + rng.binomial(39, 0.3, rows), strict=True)
-    ]
-    train, test = draw(900), draw(200)
+    train, test = _purchases(rng, 900), _purchases(rng, 200)
     train += [("everyone", product) for product in catalogue]
     products = {str(product): {"art_name": "x", "stratbuy_domain_desc": "y"} for product in catalogue}
     document = evaluate(
@@ -85,6 +81,11 @@ def test_baselines_agree_with_counters_on_random_purchases(tmp_path: Path) -> No
             expected = np.mean([_expected_hit(score, customer, product, catalogue, k) for customer, product in test])
             assert document["recall"][scorer][str(k)] == pytest.approx(expected, abs=1e-12)
     assert list(document["recall"]["model"].values()) == pytest.approx([1 / 40, 5 / 40, 10 / 40])
+
+
+def _purchases(rng: np.random.Generator, rows: int) -> list[tuple[str, int]]:
+    customers, products = rng.integers(0, 30, rows).tolist(), (100 + rng.binomial(39, 0.3, rows)).tolist()
+    return [(f"c{customer}", product) for customer, product in zip(customers, products, strict=True)]
 
 
 def _expected_hit(
@@ -115,7 +116,7 @@ def test_plots_are_well_formed_and_their_ids_distinct(evaluated: tuple[dict[str,
     assert not set(ids[0]) & set(ids[1])
 
 
-def test_a_model_without_a_training_record_still_has_a_report(world: dict[str, str], tmp_path: Path) -> None:
+def test_a_model_without_a_training_record_still_has_a_report(world: dict[str, Any], tmp_path: Path) -> None:
     model = fake_model.write_model(tmp_path / "model")
     evaluate(**{**world, "model": model}, output_path=str(tmp_path / "evaluation"), ks=(1,), split="validation")
     page = (tmp_path / "evaluation/report.html").read_text(encoding="utf-8")
@@ -124,7 +125,7 @@ def test_a_model_without_a_training_record_still_has_a_report(world: dict[str, s
 
 
 @pytest.fixture
-def refused(world: dict[str, str], tmp_path: Path) -> Callable[..., str]:
+def refused(world: dict[str, Any], tmp_path: Path) -> Callable[..., str]:
     """Runs an evaluation that must fail: returns the error's text, and checks that nothing was left behind."""
 
     def run(**changes: Any) -> str:
@@ -158,21 +159,21 @@ def test_a_missing_split(refused: Callable[..., str], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tower", ["query_model", "candidate_model"])
 def test_a_model_without_a_tower(
-    refused: Callable[..., str], world: dict[str, str], tmp_path: Path, tower: str
+    refused: Callable[..., str], world: dict[str, Any], tmp_path: Path, tower: str
 ) -> None:
     model = shutil.copytree(world["model"], tmp_path / "model")
     shutil.rmtree(model / tower)
     assert f"model/{tower}: found no saved_model.pb" in refused(model=str(model))
 
 
-def test_an_unreadable_saved_model(refused: Callable[..., str], world: dict[str, str], tmp_path: Path) -> None:
+def test_an_unreadable_saved_model(refused: Callable[..., str], world: dict[str, Any], tmp_path: Path) -> None:
     model = shutil.copytree(world["model"], tmp_path / "model")
     (model / "query_model/saved_model.pb").write_bytes(b"not a graph")
     assert "model/query_model: found damage" in refused(model=str(model))
 
 
 def test_a_saved_model_whose_weights_are_cut_off(
-    refused: Callable[..., str], world: dict[str, str], tmp_path: Path
+    refused: Callable[..., str], world: dict[str, Any], tmp_path: Path
 ) -> None:
     model = shutil.copytree(world["model"], tmp_path / "model")
     for file in (model / "query_model/variables").iterdir():
@@ -180,7 +181,7 @@ def test_a_saved_model_whose_weights_are_cut_off(
     assert "model/query_model: found damage" in refused(model=str(model))
 
 
-def test_a_model_without_metadata(refused: Callable[..., str], world: dict[str, str], tmp_path: Path) -> None:
+def test_a_model_without_metadata(refused: Callable[..., str], world: dict[str, Any], tmp_path: Path) -> None:
     model = shutil.copytree(world["model"], tmp_path / "model")
     (model / "model_metadata.json").unlink()
     assert "model_metadata.json: found no such file" in refused(model=str(model))
@@ -209,7 +210,7 @@ def test_a_catalogue_product_without_a_column_of_the_model(refused: Callable[...
     assert "product 13: found no stratbuy_domain_desc" in refused(examples=examples)
 
 
-def test_an_output_path_that_is_taken(world: dict[str, str], evaluated: tuple[dict[str, Any], Path]) -> None:
+def test_an_output_path_that_is_taken(world: dict[str, Any], evaluated: tuple[dict[str, Any], Path]) -> None:
     before = sorted(evaluated[1].parent.rglob("*"))
     with pytest.raises(InputError, match="the output of another run"):
         evaluate(**world, output_path=str(evaluated[1]), ks=(1,))

@@ -1,8 +1,5 @@
 import hashlib
 import json
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,26 +78,6 @@ def test_embeddings_are_lines_that_vector_search_reads(released: tuple[dict[str,
     assert "crowding_tag" not in lines[3]
 
 
-def test_embeddings_keep_every_bit(inputs: dict[str, str], tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    candidates = rng.normal(size=(4, 5)).astype("f4")
-    scores = {customer: rng.normal(size=5) for customer in fake_model.SCORES}
-    model = fake_model.write_model(tmp_path / "model", scores, candidates=candidates)
-    document = export(**{**inputs, "model": model}, output_path=str(tmp_path / "release"))
-    lines = (tmp_path / "release/embeddings/embeddings.json").read_text().splitlines()
-    np.testing.assert_array_equal(np.array([json.loads(line)["embedding"] for line in lines], "f4"), candidates)
-    assert 0 <= document["verification"]["max_score_difference"] < 1e-5
-
-
-def test_verification_needs_nothing_of_the_trainer() -> None:
-    code = (
-        "import sys, components.exporter.verify, tensorflow as tf; tf.saved_model.load; "
-        "print([m for m in ('trainer_image', 'tensorflow_recommenders', 'tf_keras') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
 @pytest.fixture
 def refused(inputs: dict[str, str], tmp_path: Path) -> Callable[..., str]:
     """Runs an export that must fail: returns the error's text, and checks that nothing was left behind."""
@@ -124,41 +101,6 @@ def test_an_index_with_two_products_swapped(refused: Callable[..., str], tmp_pat
     assert "expected product 12" in message
     assert "their first ids: 11 12 13" in message
     assert "Nothing is released" in message
-
-
-def test_an_index_that_names_one_product_twice(refused: Callable[..., str], tmp_path: Path) -> None:
-    """All scores tie here, so only the repetition is wrong."""
-    model = fake_model.write_model(
-        tmp_path / "model", dict.fromkeys(fake_model.SCORES, [1] * 4), index=[11, 11, 13, 14]
-    )
-    assert "place 2 of 3: found product 11" in refused(model=model)
-
-
-def test_an_index_with_a_product_outside_the_catalogue(refused: Callable[..., str], tmp_path: Path) -> None:
-    model = fake_model.write_model(tmp_path / "model", index=[99, 12, 13, 14])
-    assert "place 1 of 3: found product 99" in refused(model=model)
-
-
-def test_an_index_of_other_embeddings(refused: Callable[..., str], tmp_path: Path) -> None:
-    """The order is right and every score is a hundredth too high."""
-    model = fake_model.write_model(tmp_path / "model")
-    shutil.rmtree(f"{model}/saved_model")
-    other = fake_model.write_model(tmp_path / "other", candidates=1.01 * np.eye(4))
-    shutil.copytree(f"{other}/saved_model", f"{model}/saved_model")
-    assert "found product 11 with score 4.04" in refused(model=model)
-
-
-@pytest.mark.parametrize("part", ["query_model", "candidate_model", "saved_model"])
-def test_a_model_without_a_part(refused: Callable[..., str], inputs: dict[str, str], tmp_path: Path, part: str) -> None:
-    model = shutil.copytree(inputs["model"], tmp_path / "model")
-    shutil.rmtree(model / part)
-    assert f"model/{part}: found no saved_model.pb" in refused(model=str(model))
-
-
-def test_towers_of_different_width(refused: Callable[..., str], inputs: dict[str, str], tmp_path: Path) -> None:
-    model = fake_model.write_model(tmp_path / "model", candidates=np.ones((4, 7)))
-    shutil.copytree(f"{inputs['model']}/saved_model", f"{model}/saved_model")
-    assert "query embeddings 4 wide, candidate embeddings 7" in refused(model=model)
 
 
 def test_an_evaluation_of_another_model(refused: Callable[..., str], tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""VocabBuilder: train examples in, vocabularies and numeric statistics out."""

@@ -1,0 +1,114 @@
+"""From the train split to vocabularies.json, in one Beam pipeline."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from components.common import beam as beam_runs
+from components.common import examples as example_files
+from components.common import progress, schema, storage
+from components.common.errors import InputError
+from components.common.feature_config import FeatureConfig, IdFeature, NumericFeature, TextFeature
+from components.common.feature_config import load as load_config
+from components.common.vocabularies import FORMAT_VERSION
+from components.vocab_builder.accumulator import Accumulator, merged
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no CUDA notes on a CPU machine
+
+
+def build_vocabularies(
+    *, examples: str, feature_config: str, output_path: str, beam_options: str = ""
+) -> dict[str, Any]:
+    """Counts the tokens and measures the numbers of the train split; validation and test rows are not read.
+
+    Args:
+        examples: The DataExtractor's folder, local or gs://.
+        feature_config: The feature config: its path, or its YAML or JSON text.
+        output_path: The file to write, local or gs://; must be free.
+        beam_options: Apache Beam options, for example --runner=DataflowRunner --region=europe-west3.
+
+    Returns:
+        The content of vocabularies.json (components/common/vocabularies.py describes it).
+
+    Raises:
+        InputError: unfinished or damaged examples, a column that they lack; then nothing is left at output_path.
+    """
+    columns = read_columns(load_config(feature_config))
+    options = beam_runs.options(beam_options)
+    if storage.exists(output_path):
+        raise InputError(output_path, "the output of another run", "a free path", "Choose another path or delete it.")
+    expected = schema.read_metadata(storage.join(examples, schema.METADATA))["splits"]["train"]["rows"]
+    shards = example_files.shards(storage.join(examples, "train"))
+    with _scratch(output_path, options) as scratch, progress.shown("Counting tokens", expected):
+        _run(shards, columns, scratch, options)
+        document = storage.read_json(scratch, "the pipeline's result")
+    if document["rows"] != expected:
+        found, remedy = f"{document['rows']:,} rows in {len(shards)} shards", "Run the DataExtractor again."
+        raise InputError(f"{examples}/train", found, f"{expected:,}, as metadata.json says", remedy)
+    storage.publish_file(output_path, storage.to_json(document))
+    return document
+
+
+def read_columns(config: FeatureConfig) -> dict[str, str]:
+    """The columns that need a vocabulary or statistics, with their types; customer and product always do."""
+    columns: dict[str, str] = {name: schema.EXAMPLE[name] for name in (schema.CUSTOMER, schema.PRODUCT)}
+    for feature in config.entries():
+        if isinstance(feature, IdFeature | TextFeature | NumericFeature):
+            columns.update(feature.columns)
+    return columns
+
+
+def _run(shards: list[str], columns: Mapping[str, str], result_path: str, options: "PipelineOptions") -> None:
+    import apache_beam as beam
+
+    pipeline = beam.Pipeline(options=options)
+    _ = (
+        pipeline
+        | "Shards" >> beam.Create(shards)
+        | "Spread over workers" >> beam.Reshuffle()
+        | "Count values" >> beam.Map(count_shard, columns)
+        | "Merge" >> beam.CombineGlobally(merged, columns)
+        | "Write result" >> beam.Map(_write_result, result_path)
+    )
+    with beam_runs.explained():
+        pipeline.run().wait_until_finish()
+
+
+def count_shard(shard: str, columns: Mapping[str, str]) -> Accumulator:
+    """The value histograms of one shard, local or gs://."""
+    accumulator = Accumulator(columns)
+    with storage.staged(shard) as file:
+        for batch in example_files.batches([file], columns):
+            accumulator.add(batch)
+            progress.advance(len(batch[schema.CUSTOMER]))
+    return accumulator
+
+
+def _write_result(counted: Accumulator, path: str) -> None:
+    features = {
+        name: counted.statistics(name) if kind == "float" else counted.tokens(name)
+        for name, kind in sorted(counted.columns.items())
+    }
+    storage.write_json(path, {"format_version": FORMAT_VERSION, "rows": counted.rows, "features": features})
+
+
+@contextlib.contextmanager
+def _scratch(output_path: str, options: "PipelineOptions") -> Iterator[str]:
+    """A place for the pipeline's result that the workers and this process can both reach."""
+    if not beam_runs.is_remote(options):
+        with tempfile.TemporaryDirectory() as folder:
+            yield storage.join(folder, "result.json")
+        return
+    if not storage.is_remote(output_path):
+        remedy = "Choose a file in a bucket that the workers may write to."
+        raise InputError("output_path", output_path, "gs://..., because Dataflow's workers write there", remedy)
+    path = f"{output_path}.partial"
+    try:
+        yield path
+    finally:
+        storage.remove(path)
