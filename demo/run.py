@@ -28,7 +28,7 @@ def run(
     catalogue_size: int = 1500,
     epochs: int = 60,
     batch_size: int = 4096,
-    learning_rate: float = 0.002,
+    learning_rate: float = 0.004,
     warmup_steps: int = 1000,
     seed: int = 42,
 ) -> None:

@@ -1,13 +1,9 @@
-"""Writes the trained model: three SavedModels that take raw features, and what model_metadata.json says of it."""
-
-import hashlib
-from typing import Any
+"""Writes the trained model: three SavedModels that take raw features."""
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from components.common import feature_config as fc
-from components.common import schema, storage
+from components.common import storage
 from trainer_image.features import Encoder
 from trainer_image.model import DTYPES, TwoTower
 from trainer_image.towers import Tower
@@ -53,40 +49,3 @@ def write(folder: str, model: TwoTower, top_k: int) -> None:
         specs = {column: tf.TensorSpec([None], DTYPES[kind], column) for column, kind in columns.items()}
         signatures = {"serving_default": module.serve.get_concrete_function(**specs)}
         tf.saved_model.save(module, storage.join(folder, name), signatures)
-
-
-def version(model: TwoTower) -> str:
-    """Twelve hex digits of the weights: equal models have equal versions."""
-    digest = hashlib.sha256()
-    for value in model.get_values():
-        digest.update(value.tobytes())
-    return digest.hexdigest()[:12]
-
-
-def architecture(config: fc.FeatureConfig, model: TwoTower) -> dict[str, Any]:
-    return {
-        "type": "two-tower",
-        "query_layers": list(config.query.layers),
-        "candidate_layers": list(config.candidate.layers),
-        "parameters": sum(int(tf.size(variable)) for variable in model.weights),
-        "products": len(model.catalogue),
-    }
-
-
-def embedding_dims(model: TwoTower) -> dict[str, int]:
-    tables = {**model.query_encoder.tables, **model.candidate_encoder.tables}
-    return {key: dim for key, (rows, dim) in tables.items() if rows}
-
-
-def product_metadata(model: TwoTower, products: dict[str, dict[str, Any]]) -> dict[str, int]:
-    """How many features the candidate tower has, and distinct values the catalogue has of each metadata column."""
-
-    def distinct(column: str) -> int:
-        return len({products[product].get(column) for product in model.catalogue})
-
-    return {
-        "total_features": len(model.candidate_encoder.tables),
-        "categories": distinct(schema.CATEGORY),
-        "subcategories": distinct(schema.SUBCATEGORY),
-        "product_names": distinct(schema.NAME),
-    }

@@ -1,5 +1,6 @@
 """What a person sees while the model trains: a bar, a line an epoch, TensorBoard, and the curve for the report."""
 
+import math
 import time
 from typing import Any
 
@@ -18,8 +19,9 @@ class Progress:
         curve: One dict an epoch: epoch, loss, validation_recall_k, examples_per_s, seconds.
     """
 
-    def __init__(self, epochs: int, steps: int, batch_rows: int, chance: float, logs: str):
-        self.epochs, self.steps, self.batch_rows, self.chance = epochs, steps, batch_rows, chance
+    def __init__(self, epochs: int, steps: int, batch_rows: int, products: int, logs: str):
+        self.epochs, self.steps, self.batch_rows = epochs, steps, batch_rows
+        self.chance = math.log(products)  # the loss of a model that knows nothing
         self.curve: list[dict[str, Any]] = []
         self.writer = tf.summary.create_file_writer(logs)
         self.console = rich.console.Console()
@@ -27,11 +29,11 @@ class Progress:
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(),
             rich.progress.TextColumn("{task.fields[rate]:,.0f} examples/s · loss {task.fields[loss]:.3f}"),
-            rich.progress.TextColumn(f"(chance {chance:.3f})"),
+            rich.progress.TextColumn(f"(chance {self.chance:.3f})"),
             rich.progress.TimeRemainingColumn(),
         )
         self.bar = rich.progress.Progress(*columns, console=self.console, disable=not self.console.is_terminal)
-        self.task = self.bar.add_task("epoch 1", total=epochs * steps, rate=0.0, loss=chance)
+        self.task = self.bar.add_task("epoch 1", total=epochs * steps, rate=0.0, loss=self.chance)
         self.started = self.epoch_started = time.perf_counter()
         self.training_seconds = 0.0
 

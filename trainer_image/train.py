@@ -13,6 +13,7 @@ from components.common import ranking, schema, storage
 from components.common.errors import InputError, expect_choice
 from components.common.vocabularies import read_vocabularies
 from trainer_image import export, inputs, losses, optimizer, strategy
+from trainer_image.describe import describe
 from trainer_image.inputs import Rows
 from trainer_image.model import TwoTower
 from trainer_image.progress import Progress
@@ -24,6 +25,17 @@ METADATA = "model_metadata.json"
 
 Loss = Literal["auto", "full-catalogue", "in-batch"]
 Scaling = Literal["sqrt", "linear", "none"]
+
+LossFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+Step = Callable[[Any, tf.Tensor], tf.Tensor]
+
+
+class Best(NamedTuple):
+    """The best weights so far."""
+
+    recall: float
+    epoch: int
+    values: list[np.ndarray]
 
 
 def train(
@@ -97,29 +109,15 @@ def train(
     batch_rows = batch_size * distribution.num_replicas_in_sync
 
     with storage.publish(output_path, METADATA) as folder:
-        chance = float(np.log(len(model.catalogue)))
-        progress = Progress(epochs, steps, batch_rows, chance, storage.join(folder, "logs"))
+        progress = Progress(epochs, steps, batch_rows, len(model.catalogue), storage.join(folder, "logs"))
         progress.header(model, train_rows, distribution.num_replicas_in_sync, softmax)
-        best = Best(-1.0, 0, model.get_values())
-        for epoch in range(1, epochs + 1):
-            epoch_loss = run_epoch(step, iterator, steps, progress, epoch)
-            recalls = recall_at(model, validation_rows)
-            progress.epoch_done(epoch, epoch_loss, recalls)
-            reached = recalls[max(recalls)]
-            if reached > best.recall:
-                best = Best(reached, epoch, model.get_values())
-            elif epoch - best.epoch >= patience:
-                break
-        progress.close()
-        model.set_values(best.values)
-
+        best = fit(model, step, iterator, validation_rows, progress, patience)
         export.write(folder, model, top_k)
-        document = {
-            "model_version": export.version(model),
-            "architecture": export.architecture(config, model),
-            "hyperparameters": {
-                "embedding_dims": export.embedding_dims(model),
-                "product_metadata": export.product_metadata(model, products),
+        document = describe(
+            model,
+            config,
+            products,
+            hyperparameters={
                 "epochs": epochs,
                 "batch_size": batch_size,
                 "replicas": distribution.num_replicas_in_sync,
@@ -132,31 +130,38 @@ def train(
                 "top_k": top_k,
                 "seed": seed,
             },
-            "metrics": {
+            metrics={
                 "best_epoch": best.epoch,
                 "validation_metrics": _named("validation", recall_at(model, validation_rows)),
                 "test_metrics": _named("test", recall_at(model, test_rows)),
             },
-            "training": {
+            training={
                 "rows": len(train_rows.target),
-                "chance_loss": chance,
+                "chance_loss": progress.chance,
                 "curve": progress.curve,
                 "seconds": time.time() - started,
             },
-            "feature_config": config.model_dump(mode="json"),
-            "catalogue": model.catalogue,
-        }
+        )
         if strategy.is_chief():
             storage.write_json(storage.join(folder, METADATA), document)
     return document
 
 
-class Best(NamedTuple):
-    """The best weights so far."""
-
-    recall: float
-    epoch: int
-    values: list[np.ndarray]
+def fit(model: TwoTower, step: Step, iterator: Any, validation_rows: Rows, progress: Progress, patience: int) -> Best:
+    """Trains until the epochs are over or validation Recall stops rising; leaves the best weights in the model."""
+    best = Best(-1.0, 0, model.get_values())
+    for epoch in range(1, progress.epochs + 1):
+        loss = run_epoch(step, iterator, progress, epoch)
+        recalls = recall_at(model, validation_rows)
+        progress.epoch_done(epoch, loss, recalls)
+        reached = recalls[max(recalls)]
+        if reached > best.recall:
+            best = Best(reached, epoch, model.get_values())
+        elif epoch - best.epoch >= patience:
+            break
+    progress.close()
+    model.set_values(best.values)
+    return best
 
 
 def choose_loss(loss: str, catalogue_size: int, global_batch: int) -> str:
@@ -164,9 +169,6 @@ def choose_loss(loss: str, catalogue_size: int, global_batch: int) -> str:
     if loss != "auto":
         return loss
     return "full-catalogue" if catalogue_size <= IN_BATCH_FROM * global_batch else "in-batch"
-
-
-LossFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def loss_function(loss: str, model: TwoTower, vocabularies: dict[str, dict[str, Any]]) -> LossFunction:
@@ -185,7 +187,7 @@ def training_step(
     loss_of: LossFunction,
     distribution: tf.distribute.Strategy,
     batch_size: int,
-) -> Callable[[Any, tf.Tensor], tf.Tensor]:
+) -> Step:
     """Returns a compiled function (iterator, steps) that trains and returns the mean loss per row.
 
     Every replica's loss is its sum over the global batch, so the summed gradients are those of one large batch.
@@ -215,13 +217,13 @@ def training_step(
     return steps_of
 
 
-def run_epoch(step: Callable, iterator: Any, steps: int, progress: Progress, epoch: int) -> float:
+def run_epoch(step: Step, iterator: Any, progress: Progress, epoch: int) -> float:
     """Trains one epoch; returns its mean loss per row.
 
     Raises:
         InputError: the loss is no longer a number.
     """
-    total, done = 0.0, 0
+    total, done, steps = 0.0, 0, progress.steps
     while done < steps:
         chunk = min(STEPS_PER_CALL, steps - done)
         mean = float(step(iterator, tf.constant(chunk)))

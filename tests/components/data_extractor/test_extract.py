@@ -1,0 +1,206 @@
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.common import examples, schema
+from components.data_extractor.extract import extract
+from tests.components.data_extractor import oracle
+
+ROOT = Path(__file__).resolve().parents[3]
+CONFIG = str(ROOT / "feature_config.yaml")
+EXTRAS = """
+query:
+  features:
+    - {kind: id, name: cust_person_id}
+    - {kind: text, name: channel}
+    - {kind: temporal, name: opened}
+  layers: [8]
+candidate:
+  features:
+    - {kind: id, name: product_id}
+    - {kind: numeric, name: price}
+    - {kind: cross, names: [brand, stratbuy_domain_desc]}
+  layers: [8]
+"""
+
+
+def run(log: tuple[str, str], output: Path, **arguments: Any) -> dict[str, Any]:
+    settings = {"feature_config": CONFIG, **arguments}
+    return extract(purchases=log[0], products=log[1], output_path=str(output), **settings)
+
+
+def read_split(folder: Path, split: str, columns: dict[str, str] = schema.EXAMPLE) -> list[tuple]:
+    read = examples.read(examples.shards(str(folder / split)), columns)
+    return oracle.comparable(read, columns)
+
+
+@pytest.mark.parametrize("split", ["temporal", "random"])
+@pytest.mark.parametrize(("shares", "size", "least"), [((0.8, 0.15), 0, 1), ((0.6, 0.25), 12, 1), ((0.5, 0.3), 0, 40)])
+def test_same_examples_as_the_oracle(
+    small_log: tuple[str, str], tmp_path: Path, split: str, shares: tuple[float, float], size: int, least: int
+) -> None:
+    rows, products = oracle.read_log(*small_log)
+    parts = oracle.splits(rows, split, shares, size, least)
+    expected = oracle.examples(parts, products)
+
+    metadata = run(
+        small_log,
+        tmp_path / "out",
+        split=split,
+        train_share=shares[0],
+        validation_share=shares[1],
+        catalogue_size=size,
+        min_purchases=least,
+    )
+
+    for name in schema.SPLITS:
+        assert read_split(tmp_path / "out", name) == expected[name]
+        times = [row["timestamp"] for row in parts[name]]
+        assert metadata["splits"][name] == {
+            "rows": len(times),
+            "first_timestamp": min(times),
+            "last_timestamp": max(times),
+            "shards": len(list((tmp_path / "out" / name).iterdir())),
+        }
+    kept = oracle.catalogue(rows, size, least)
+    assert list(metadata["products"]) == [str(product) for product in sorted(kept)]
+    assert metadata["products"] == {str(product): products[product] for product in kept}
+
+
+def test_temporal_split_cuts_no_basket_and_leaks_no_revenue(small_log: tuple[str, str], tmp_path: Path) -> None:
+    run(small_log, tmp_path / "out")
+    baskets = {}
+    for name in schema.SPLITS:
+        read = examples.read(examples.shards(str(tmp_path / "out" / name)), schema.EXAMPLE)
+        baskets[name] = set(zip(read[schema.CUSTOMER], read[schema.TIMESTAMP], strict=True))
+    assert not baskets["train"] & baskets["validation"]
+    assert not baskets["validation"] & baskets["test"]
+    assert max(t for _, t in baskets["train"]) < min(t for _, t in baskets["validation"])
+    assert max(t for _, t in baskets["validation"]) < min(t for _, t in baskets["test"])
+
+
+def test_by_hand(tmp_path: Path) -> None:
+    """Ten purchases: 6 train, 2 validation, 2 test. Customer b appears in training not at all."""
+    purchases = {
+        "cust_person_id": ["a"] * 8 + ["b", "a"],
+        "product_id": [1, 2, 1, 2, 1, 2, 1, 2, 1, 2],
+        "revenue": [0.1] * 10,
+        "city": ["Ulm"] * 10,
+        # The boundaries at 60% and 80% fall between the baskets; the last two share a second.
+        "timestamp": pa.array([0, 0, 1, 2, 3, 3, 4, 5, 6, 6], pa.timestamp("s")),
+    }
+    products = {"product_id": [1, 2, 3]} | {name: ["x", "y", "z"] for name in schema.PRODUCT_COLUMNS}
+    log = str(tmp_path / "purchases.parquet"), str(tmp_path / "products.parquet")
+    pq.write_table(pa.table(purchases), log[0])
+    pq.write_table(pa.table(products), log[1])
+
+    metadata = run(log, tmp_path / "out", train_share=0.6, validation_share=0.2)
+
+    assert {name: part["rows"] for name, part in metadata["splits"].items()} == {"train": 6, "validation": 2, "test": 2}
+    revenue = {(row[0], row[4]): row[2] for name in schema.SPLITS for row in read_split(tmp_path / "out", name)}
+    assert revenue["a", 5] == np.float32(0.6)  # exact: six times 0.1, not 0.6000000000000001
+    assert revenue["b", 6] == 0.0
+    assert list(metadata["products"]) == ["1", "2"]  # product 3 was never bought
+
+
+def test_metadata_file_says_what_was_done(small_log: tuple[str, str], tmp_path: Path) -> None:
+    metadata = run(small_log, tmp_path / "out", split="random")
+    assert schema.read_metadata(str(tmp_path / "out" / "metadata.json")) == json.loads(json.dumps(metadata))
+    assert metadata["schema"] == schema.EXAMPLE
+    assert metadata["split"] == {"method": "random", "train_share": 0.8, "validation_share": 0.15}
+    assert metadata["source"]["purchases"] == small_log[0]
+    assert f"FROM `{small_log[0]}`" in metadata["source"]["query"]
+    assert metadata["source"]["parameters"]["test_from"] == 0.95
+    assert metadata["source"]["parameters"]["test_from_hex"] == "f33333333333"
+
+
+def test_order_and_files_of_the_input_do_not_matter(small_log: tuple[str, str], tmp_path: Path) -> None:
+    table = pq.read_table(small_log[0])
+    order = np.random.default_rng(0).permutation(len(table))
+    pq.write_table(table.take(order[:700]), tmp_path / "part-1.parquet", row_group_size=50)
+    pq.write_table(table.take(order[700:]), tmp_path / "part-2.parquet")
+    run(small_log, tmp_path / "one")
+    run((str(tmp_path / "part-*.parquet"), small_log[1]), tmp_path / "two")
+    names = sorted(str(path.relative_to(tmp_path / "one")) for path in (tmp_path / "one").rglob("*.gz"))
+    assert names
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_many_streams_and_batches(small_log: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.data_extractor.parquet.BATCH", 2048)
+    table = pq.read_table(small_log[0])
+    pq.write_table(pa.concat_tables([table] * 10), small_log[0])
+    rows, products = oracle.read_log(*small_log)
+    expected = oracle.examples(oracle.splits(rows, "random", (0.8, 0.15)), products)
+    metadata = run(small_log, tmp_path / "out", split="random")
+    assert metadata["splits"]["train"]["shards"] == 4
+    assert sorted(os.listdir(tmp_path / "out" / "test")) == [f"part-0000{i}-of-00004.tfrecord.gz" for i in range(4)]
+    for name in schema.SPLITS:
+        assert read_split(tmp_path / "out", name) == expected[name]
+
+
+def test_extra_columns_travel(small_log: tuple[str, str], tmp_path: Path) -> None:
+    purchases, products = pq.read_table(small_log[0]), pq.read_table(small_log[1])
+    channels = [f"канал {i % 3}" for i in range(len(purchases))]
+    purchases = purchases.append_column("channel", [channels])
+    purchases = purchases.append_column("opened", [list(range(len(purchases)))])
+    products = products.append_column("price", pa.chunked_array([pa.array(range(30), pa.int32())]))
+    products = products.append_column("brand", [[f"brand {i % 2}" for i in range(30)]])
+    pq.write_table(purchases, small_log[0])
+    pq.write_table(products, small_log[1])
+
+    metadata = run(small_log, tmp_path / "out", feature_config=EXTRAS)
+
+    added = {"channel": "string", "opened": "int64", "price": "float", "brand": "string"}
+    assert metadata["schema"] == {**schema.EXAMPLE, **added}
+    seen = [row for name in schema.SPLITS for row in read_split(tmp_path / "out", name, added)]
+    product = {id_: i for i, id_ in enumerate(products["product_id"].to_pylist())}
+    of_row = [product[id_] for id_ in purchases["product_id"].to_pylist()]
+    expected = [(channels[row], row, float(i), f"brand {i % 2}") for row, i in enumerate(of_row)]
+    assert sorted(seen) == sorted(expected)
+    first = products["product_id"][0].as_py()
+    assert metadata["products"][str(first)]["price"] == 0.0
+    assert metadata["products"][str(first)]["brand"] == "brand 0"
+
+
+@pytest.mark.parametrize(
+    ("column", "make"),
+    [
+        ("timestamp", lambda c: c.cast(pa.timestamp("us"))),  # without a zone: UTC
+        ("timestamp", lambda c: c.cast(pa.timestamp("ns", "Europe/Berlin"))),
+        ("revenue", lambda c: c.cast(pa.decimal128(12, 2), safe=False)),
+        ("revenue", lambda c: c.cast(pa.float32())),
+    ],
+)
+def test_other_types_of_a_retailer_give_the_same_rows(
+    small_log: tuple[str, str], tmp_path: Path, column: str, make: Any
+) -> None:
+    run(small_log, tmp_path / "one")
+    table = pq.read_table(small_log[0])
+    place = table.column_names.index(column)
+    pq.write_table(table.set_column(place, column, make(table[column])), small_log[0])
+    run(small_log, tmp_path / "two")
+    for name in schema.SPLITS:
+        one, two = (read_split(tmp_path / which, name) for which in ("one", "two"))
+        assert [row[:2] + row[3:] for row in one] == [row[:2] + row[3:] for row in two]
+        np.testing.assert_allclose([row[2] for row in one], [row[2] for row in two], rtol=1e-6)
+
+
+def test_extreme_ids(small_log: tuple[str, str], tmp_path: Path) -> None:
+    for path in small_log:
+        table = pq.read_table(path)
+        ids = [
+            0 if i == 306_344_001_001 else 2**63 - 1 if i == 306_345_001_004 else i
+            for i in table["product_id"].to_pylist()
+        ]
+        pq.write_table(table.set_column(table.column_names.index("product_id"), "product_id", [ids]), path)
+    metadata = run(small_log, tmp_path / "out")
+    assert list(metadata["products"])[0] == "0"
+    assert list(metadata["products"])[-1] == str(2**63 - 1)

@@ -1,0 +1,81 @@
+"""What model_metadata.json says of a model. Every value was measured in this run; what was not is absent."""
+
+import hashlib
+from typing import Any
+
+import tensorflow as tf
+
+from components.common import feature_config as fc
+from components.common import schema
+from trainer_image.model import TwoTower
+
+
+def describe(
+    model: TwoTower,
+    config: fc.FeatureConfig,
+    products: dict[str, dict[str, Any]],
+    *,
+    hyperparameters: dict[str, Any],
+    metrics: dict[str, Any],
+    training: dict[str, Any],
+) -> dict[str, Any]:
+    """The document, ready for model_metadata.json.
+
+    Args:
+        model: The trained model.
+        config: Its feature config.
+        products: The product lookup of metadata.json.
+        hyperparameters: What the training was told, beyond the config.
+        metrics: Recall on validation and test, and the best epoch.
+        training: Rows, chance loss, the curve and the time it took.
+    """
+    return {
+        "model_version": version(model),
+        "architecture": architecture(config, model),
+        "hyperparameters": {
+            "embedding_dims": embedding_dims(model),
+            "product_metadata": product_metadata(model, products),
+            **hyperparameters,
+        },
+        "metrics": metrics,
+        "training": training,
+        "feature_config": config.model_dump(mode="json"),
+        "catalogue": model.catalogue,
+    }
+
+
+def version(model: TwoTower) -> str:
+    """Twelve hex digits of the weights: equal models have equal versions."""
+    digest = hashlib.sha256()
+    for value in model.get_values():
+        digest.update(value.tobytes())
+    return digest.hexdigest()[:12]
+
+
+def architecture(config: fc.FeatureConfig, model: TwoTower) -> dict[str, Any]:
+    return {
+        "type": "two-tower",
+        "query_layers": list(config.query.layers),
+        "candidate_layers": list(config.candidate.layers),
+        "parameters": sum(int(tf.size(variable)) for variable in model.weights),
+        "products": len(model.catalogue),
+    }
+
+
+def embedding_dims(model: TwoTower) -> dict[str, int]:
+    tables = {**model.query_encoder.tables, **model.candidate_encoder.tables}
+    return {key: dim for key, (rows, dim) in tables.items() if rows}
+
+
+def product_metadata(model: TwoTower, products: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """How many features the candidate tower has, and distinct values the catalogue has of each metadata column."""
+
+    def distinct(column: str) -> int:
+        return len({products[product].get(column) for product in model.catalogue})
+
+    return {
+        "total_features": len(model.candidate_encoder.tables),
+        "categories": distinct(schema.CATEGORY),
+        "subcategories": distinct(schema.SUBCATEGORY),
+        "product_names": distinct(schema.NAME),
+    }
