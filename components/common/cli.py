@@ -18,9 +18,15 @@ def run(function: Callable[..., Any]) -> None:
     Anything else is a bug and shows its traceback.
     """
     try:
-        tyro.cli(function, config=(tyro.conf.FlagConversionOff,))
+        tyro.cli(function, prog=_program(), config=(tyro.conf.FlagConversionOff,))
     except InputError as error:
         sys.exit(_complain(error))
+
+
+def _program() -> str:
+    """How this process was started, for the usage line."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec else f"python {sys.argv[0]}"
 
 
 def _complain(error: InputError) -> int:

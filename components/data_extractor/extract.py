@@ -28,7 +28,7 @@ def extract(
     purchases: str,
     products: str,
     output_path: str,
-    feature_config: str,
+    feature_config: str = "feature_config.yaml",
     split: Literal["temporal", "random"] = "temporal",
     train_share: float = 0.8,
     validation_share: float = 0.15,
@@ -66,6 +66,7 @@ def extract(
     extras = sources.extra_columns(load_config(feature_config))
     parameters = query_parameters(split, train_share, validation_share, catalogue_size, min_purchases)
     options = beam.options(beam_options)
+    _check_reach(purchases, products, output_path, options)
     storage.refuse_overwrite(output_path, schema.METADATA)
     described: dict[Table, str] = {"purchases": f"purchases {purchases}", "products": f"products {products}"}
 
@@ -147,14 +148,24 @@ def _open(purchases: str, products: str, project: str, temp_dataset: str) -> Sou
     return BigQuerySource(purchases, products, project, temp_dataset)
 
 
-def _destination(output_path: str, options: "PipelineOptions") -> contextlib.AbstractContextManager[str]:
-    """The folder that the workers write into: for those on other machines the output itself, metadata.json last."""
+def _check_reach(purchases: str, products: str, output_path: str, options: "PipelineOptions") -> None:
+    """Raises InputError when workers on other machines could not read the source or write the output."""
+    kind = sources.kind(purchases, products)
     if not beam.is_remote(options):
-        return storage.publish(output_path, marker=schema.METADATA)
+        return
+    if kind == "parquet":
+        remedy = "Load the files into BigQuery, or leave out --runner to run here."
+        raise InputError("purchases and products", "Parquet files", "BigQuery tables, for Dataflow to read", remedy)
     if not storage.is_remote(output_path):
         remedy = "Choose a folder in a bucket that the workers may write to."
         raise InputError("output_path", output_path, "gs://..., because Dataflow's workers write there", remedy)
-    return storage.in_place(output_path)
+
+
+def _destination(output_path: str, options: "PipelineOptions") -> contextlib.AbstractContextManager[str]:
+    """The folder that the workers write into: for those on other machines the output itself, metadata.json last."""
+    if beam.is_remote(options):
+        return storage.in_place(output_path)
+    return storage.publish(output_path, marker=schema.METADATA)
 
 
 def _splits(source: Source, min_purchases: int) -> dict[str, dict[str, int]]:

@@ -81,6 +81,7 @@ def evaluate(
         "rows": len(rows.target),
         "queries": len(rows.query_customer),
         "customers": len(rows.customers),
+        "training_customers": len(known),
         "catalogue_size": len(catalogue),
         "unseen_products": _share(rows.target == NOT_IN_CATALOGUE),
         "unseen_customers": _share(unseen[rows.customer]),

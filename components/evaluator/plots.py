@@ -15,7 +15,7 @@ COLOURS = {INK: "var(--ink)", FAINT: "var(--line)"} | {c: f"var(--series-{i})" f
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: the page's type, selectable, read aloud
     "font.family": "sans-serif",
-    "font.size": 11,
+    "font.size": 13,
     "text.color": INK,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
@@ -31,7 +31,7 @@ STYLE: Any = {
     "ytick.major.size": 0,
     "legend.frameon": False,
     "legend.handlelength": 2.4,
-    "figure.figsize": (5.2, 3.4),
+    "figure.figsize": (5.2, 3.9),
     "figure.constrained_layout.use": True,
 }
 

@@ -46,6 +46,7 @@ def render(
         plots=figures,
         customers=customers,
         splits={name: metadata["splits"][name] for name in schema.SPLITS if name in metadata["splits"]},
+        products=len(metadata["products"]),
         towers=_towers(model_metadata.get("feature_config", {})),
         hyperparameters=_flat(model_metadata.get("hyperparameters", {})),
     )
@@ -99,4 +100,4 @@ def _percent(share: float) -> str:
 
 
 def _recall(value: float) -> str:
-    return f"{value:.4f}"
+    return f"{value:.3f}"

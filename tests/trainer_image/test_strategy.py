@@ -48,7 +48,7 @@ def test_two_replicas_train_like_one(shop: Shop, tmp_path: Path, loss: str) -> N
 
 def test_a_malformed_tf_config_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CONFIG", "{oops")
-    with pytest.raises(InputError, match="TF_CONFIG: found '{oops', expected a JSON object"):
+    with pytest.raises(InputError, match=r"TF_CONFIG: found '\{oops', expected a JSON object"):
         strategy.choose()
 
 

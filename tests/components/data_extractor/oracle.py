@@ -36,11 +36,10 @@ def splits(
     chosen = set(catalogue(rows, size, min_purchases))
     rows = [row for row in rows if row["product_id"] in chosen]
     bounds = shares[0], sum(shares)
-    times = sorted(row["timestamp"] for row in rows)
+    times = np.sort([row["timestamp"] for row in rows])
     # The smallest time t with more than share * rows rows at or before t.
-    starts = [
-        next(t for i, t in enumerate(times) if np.searchsorted(times, t, "right") > b * len(rows)) for b in bounds
-    ]
+    at_or_before = np.searchsorted(times, times, "right")
+    starts = [times[at_or_before > bound * len(rows)][0] for bound in bounds]
 
     def place(row: Row) -> str:
         if split == "temporal":

@@ -1,0 +1,206 @@
+"""Whatever is wrong with the input is named, and nothing is left behind."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from components.common import tfrecord
+from components.common.errors import InputError
+from components.data_extractor.extract import extract
+
+CONFIG = "query: {features: [{kind: id, name: cust_person_id}]}\ncandidate: {features: [{kind: id, name: product_id}]}"
+Change = Callable[[pa.Table], pa.Table]
+
+
+def replaced(column: str, values: Callable[[list], list], kind: pa.DataType | None = None) -> Change:
+    """A change of a table: one column's values through a function."""
+
+    def change(table: pa.Table) -> pa.Table:
+        new = pa.array(values(table[column].to_pylist()), kind or table.schema.field(column).type)
+        return table.set_column(table.column_names.index(column), column, new)
+
+    return change
+
+
+def first(value: Any) -> Callable[[list], list]:
+    return lambda values: [value, *values[1:]]
+
+
+def refused(log: tuple[str, str], output: Path, **arguments: Any) -> str:
+    """The message of the InputError; makes sure that nothing was left at the output or beside it."""
+    before = set(os.listdir(output.parent))
+    settings: dict[str, Any] = {"feature_config": CONFIG, "purchases": log[0], "products": log[1], **arguments}
+    with pytest.raises(InputError) as raised:
+        extract(output_path=str(output), **settings)
+    assert set(os.listdir(output.parent)) == before
+    return str(raised.value)
+
+
+BAD_TABLES: list[tuple[str, Change, str]] = [
+    ("purchases", lambda t: t.slice(0, 0), "no rows"),
+    ("purchases", replaced("cust_person_id", first(None)), "field cust_person_id: found 1 row without a value"),
+    ("purchases", replaced("product_id", first(None)), "field product_id: found 1 row without a value"),
+    ("purchases", replaced("timestamp", first(None)), "field timestamp: found 1 row without a value"),
+    ("purchases", replaced("revenue", first(None)), "field revenue: found 1 row without a value"),
+    ("purchases", replaced("city", lambda v: [None, None, *v[2:]]), "field city: found 2 rows without a value"),
+    ("purchases", replaced("revenue", first(float("nan"))), "field revenue: found 1 row with NaN or infinity"),
+    ("purchases", replaced("revenue", first(float("inf"))), "field revenue: found 1 row with NaN or infinity"),
+    ("purchases", replaced("revenue", first(-0.5)), "field revenue: found 1 row with a negative value"),
+    ("purchases", replaced("product_id", first(99)), "field product_id: found 1 row of a product without metadata"),
+    ("purchases", lambda t: t.drop_columns("city"), "column city: found only cust_person_id, product_id, revenue"),
+    (
+        "purchases",
+        replaced("cust_person_id", lambda v: [1] * len(v), pa.int64()),
+        "column cust_person_id: found type int64",
+    ),
+    ("purchases", replaced("revenue", lambda v: ["1"] * len(v), pa.string()), "column revenue: found type string"),
+    ("purchases", replaced("timestamp", lambda v: [0] * len(v), pa.int64()), "column timestamp: found type int64"),
+    ("purchases", replaced("timestamp", lambda v: [0] * len(v), pa.date32()), "column timestamp: found type DATE"),
+    ("products", replaced("product_id", lambda v: [0.5] * len(v), pa.float64()), "column product_id: found type float"),
+    ("products", lambda t: t.slice(0, 0), "no rows"),
+    ("products", lambda t: pa.concat_tables([t, t.slice(3, 1)]), "field product_id: found 1 row that repeat an id"),
+    ("products", replaced("art_name", first(None)), "field art_name: found 1 row without a value"),
+    ("products", replaced("mge_main_cat_desc", first(None)), "field mge_main_cat_desc: found 1 row without a value"),
+]
+
+
+@pytest.mark.parametrize(("table", "change", "message"), BAD_TABLES, ids=[message for *_, message in BAD_TABLES])
+def test_bad_tables(small_log: tuple[str, str], tmp_path: Path, table: str, change: Change, message: str) -> None:
+    path = small_log[["purchases", "products"].index(table)]
+    pq.write_table(change(pq.read_table(path)), path)
+    text = refused(small_log, tmp_path / "out")
+    assert f"{table} {path}" in text
+    assert message in text
+    assert "view" in text or "Pass" in text
+
+
+def test_the_example_leads_to_the_row(small_log: tuple[str, str], tmp_path: Path) -> None:
+    table = pq.read_table(small_log[0])
+    pq.write_table(replaced("revenue", lambda v: [*v[:41], -3.25, *v[42:]])(table), small_log[0])
+    text = refused(small_log, tmp_path / "out")
+    assert f"cust_person_id {table['cust_person_id'][41]}, product_id {table['product_id'][41]}" in text
+    assert "revenue -3.25" in text
+
+
+def test_missing_file(small_log: tuple[str, str], tmp_path: Path) -> None:
+    path = str(tmp_path / "nowhere.parquet")
+    assert f"purchases {path}: found no such file" in refused((path, small_log[1]), tmp_path / "out")
+
+
+def test_folder_instead_of_files(small_log: tuple[str, str], tmp_path: Path) -> None:
+    text = refused((str(tmp_path), small_log[1]), tmp_path / "out")
+    assert f"Pass {tmp_path}/*.parquet" in text
+
+
+@pytest.mark.parametrize("cut", [0, 100, -100])
+def test_damaged_parquet(small_log: tuple[str, str], tmp_path: Path, cut: int) -> None:
+    data = Path(small_log[0]).read_bytes()
+    Path(small_log[0]).write_bytes(data[:cut])
+    assert small_log[0] in refused(small_log, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "my-project.shop.purchases; DROP TABLE x",
+        "my-project.shop.`purchases`",
+        "shop.purchases",
+        "my-project.shop.purchases WHERE 1=1",
+        "SELECT 1",
+        "",
+    ],
+)
+def test_names_that_are_neither_table_nor_path(small_log: tuple[str, str], tmp_path: Path, name: str) -> None:
+    text = refused((name, small_log[1]), tmp_path / "out")
+    assert f"purchases: found {name!r}" in text
+    assert "project.dataset.table" in text
+
+
+def test_two_sorts_of_source(small_log: tuple[str, str], tmp_path: Path) -> None:
+    text = refused((small_log[0], "my-project.shop.products"), tmp_path / "out")
+    assert "both of the same sort" in text
+
+
+def test_bigquery_without_a_temporary_dataset(tmp_path: Path) -> None:
+    text = refused(("my-project.shop.purchases", "my-project.shop.products"), tmp_path / "out")
+    assert "temp_dataset: found ''" in text
+
+
+def test_dataflow_and_a_local_output(tmp_path: Path) -> None:
+    tables = "my-project.shop.purchases", "my-project.shop.products"
+    text = refused(tables, tmp_path / "out", temp_dataset="shop", beam_options="--runner=DataflowRunner")
+    assert f"output_path: found {tmp_path}/out, expected gs://" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"train_share": 0.0}, "train_share: found 0.0, expected a number between 0 and 1"),
+        ({"validation_share": 1.5}, "validation_share: found 1.5"),
+        ({"train_share": 0.8, "validation_share": 0.2}, "train_share + validation_share: found 0.8 + 0.2"),
+        ({"catalogue_size": -1}, "catalogue_size: found -1, expected 0 or more"),
+        ({"min_purchases": 0}, "min_purchases: found 0, expected 1 or more"),
+        ({"min_purchases": 10**6}, "catalogue: found no product, expected products with at least 1000000 purchases"),
+        ({"split": "by customer"}, "split: found 'by customer'"),
+        ({"beam_options": "--runer=DataflowRunner"}, "beam_options: found runer, expected an option that Beam knows"),
+        ({"beam_options": "DataflowRunner"}, "beam_options: found DataflowRunner"),
+        ({"beam_options": "--runner=DataflowRunner"}, "found Parquet files, expected BigQuery tables"),
+        ({"feature_config": "nowhere.yaml"}, "nowhere.yaml: found no such file"),
+    ],
+)
+def test_bad_arguments(small_log: tuple[str, str], tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    assert message in refused(small_log, tmp_path / "out", **arguments)
+
+
+def test_empty_split(small_log: tuple[str, str], tmp_path: Path) -> None:
+    table = pq.read_table(small_log[0])
+    pq.write_table(table.filter(pc.equal(table["timestamp"], table["timestamp"][0])), small_log[0])
+    text = refused(small_log, tmp_path / "out")
+    assert "split train: found no rows (train 0, validation 0, test" in text
+
+
+def test_columns_of_the_feature_config(small_log: tuple[str, str], tmp_path: Path) -> None:
+    def config(query: str, candidate: str = "{kind: id, name: product_id}") -> str:
+        return f"query: {{features: [{query}]}}\ncandidate: {{features: [{candidate}]}}"
+
+    missing = config("{kind: text, name: channel}")
+    assert "column channel: found only" in refused(small_log, tmp_path / "out", feature_config=missing)
+    other_type = config("{kind: numeric, name: city}")
+    text = refused(small_log, tmp_path / "out", feature_config=other_type)
+    assert "column city: found feature city, which reads it as float, expected a feature of string" in text
+    both = config("{kind: text, name: brand}", "{kind: text, name: brand}")
+    assert "column brand: found a name in use" in refused(small_log, tmp_path / "out", feature_config=both)
+    reserved = config("{kind: text, name: split}")
+    assert "column split: found a name in use" in refused(small_log, tmp_path / "out", feature_config=reserved)
+
+
+def test_output_of_another_run(small_log: tuple[str, str], tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "metadata.json").write_text("{}")
+    assert "found the output of another run" in refused(small_log, output)
+    assert (output / "metadata.json").read_text() == "{}"
+
+
+def test_nothing_is_left_when_a_worker_fails(
+    small_log: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(batch: pa.RecordBatch) -> bytes:
+        raise InputError("column x", "trouble", "none", "Stay calm.")
+
+    monkeypatch.setattr(tfrecord, "encode", fail)
+    # The worker's own error comes back, without Beam's wrapping.
+    assert refused(small_log, tmp_path / "out") == "column x: found trouble, expected none. Stay calm."
+
+
+def test_a_killed_run_does_not_stand_in_the_way(small_log: tuple[str, str], tmp_path: Path) -> None:
+    """An interrupt, unlike kill -9, even cleans up; what kill -9 leaves has another name than the output."""
+    (tmp_path / ".out.abc.partial").mkdir()
+    extract(purchases=small_log[0], products=small_log[1], output_path=str(tmp_path / "out"), feature_config=CONFIG)
+    assert (tmp_path / "out" / "metadata.json").exists()

@@ -1,0 +1,79 @@
+import pickle
+
+import duckdb
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from components.common import feature_config, schema
+from components.common.errors import InputError
+from components.data_extractor import sources
+from components.data_extractor.extract import query_parameters
+from components.data_extractor.parquet import ParquetStream, to_duckdb
+
+EXTRAS: dict[sources.Table, dict[str, str]] = {"purchases": {"channel": "string"}, "products": {"price": "float"}}
+NAMES = {"purchases": "my-project.shop.purchases", "products": "my-project.shop.products"}
+
+
+def test_kinds() -> None:
+    assert sources.kind(NAMES["purchases"], NAMES["products"]) == "bigquery"
+    assert sources.kind("gs://bucket/log/*.parquet", "/data/products.parquet") == "parquet"
+    assert sources.kind("purchases.parquet", "products.parquet") == "parquet"
+    with pytest.raises(InputError, match="neither|project.dataset.table"):
+        sources.kind("my-project.shop.a-b`c", NAMES["products"])
+
+
+@pytest.mark.parametrize("extras", [{"purchases": {}, "products": {}}, EXTRAS])
+def test_the_query_selects_the_columns_of_an_example(extras: dict[sources.Table, dict[str, str]]) -> None:
+    sql = sources.with_names(sources.query(extras), NAMES)
+    assert "{" not in sql.replace(sql[: sql.index("WITH")], "")
+    tree = sqlglot.parse_one(sql, read="bigquery")
+    assert tree.named_selects == [*sources.columns(extras), "split"]
+    tables = {table.sql("bigquery") for table in tree.find_all(exp.Table) if table.catalog}
+    assert tables == {"`my-project`.shop.purchases", "`my-project`.shop.products"}
+
+
+def test_the_query_has_exactly_the_parameters_that_are_passed() -> None:
+    tree = sqlglot.parse_one(sources.with_names(sources.query(EXTRAS), NAMES), read="bigquery")
+    used = {parameter.this.name for parameter in tree.find_all(exp.Parameter)}
+    assert used == set(query_parameters("temporal", 0.8, 0.15, 0, 1))
+
+
+def test_decimals_stay_exact_in_both_dialects() -> None:
+    sql = sources.query({"purchases": {}, "products": {}})
+    assert "NUMERIC(38, 9)" in sql
+    assert "DECIMAL(38, 9)" in to_duckdb(sources.with_names(sql, NAMES))
+
+
+def test_fractions_of_a_second_are_cut_off_not_rounded() -> None:
+    sql = "UNIX_SECONDS(TIMESTAMP_TRUNC(CAST(t AS TIMESTAMP), SECOND))"
+    assert sql.replace("t AS", "`timestamp` AS") in sources.query({"purchases": {}, "products": {}})
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        data = "SELECT CAST('1970-01-01 00:00:01.9' AS TIMESTAMP) AS t UNION ALL SELECT CAST('1969-12-31 23:59:59.9' AS TIMESTAMP)"
+        rows = connection.execute(to_duckdb(f"SELECT {sql} AS s FROM ({data}) ORDER BY s")).fetchall()  # noqa: S608
+    assert rows == [(-1,), (1,)]
+
+
+def test_hash_thresholds() -> None:
+    parameters = query_parameters("random", 0.8, 0.15, 0, 1)
+    assert parameters["test_from"] == 0.95  # and not 0.9500000000000001
+    assert parameters["validation_from_hex"] == "cccccccccccc"
+    assert parameters["test_from_hex"] == "f33333333333"
+    assert query_parameters("random", 0.001, 0.5, 0, 1)["validation_from_hex"] == "004189374bc6"
+
+
+def test_extra_columns() -> None:
+    config = feature_config.load("""
+query: {features: [{kind: id, name: cust_person_id}, {kind: text, name: channel}, {kind: temporal, name: timestamp}]}
+candidate: {features: [{kind: text, name: brand}, {kind: cross, names: [brand, stratbuy_domain_desc]}]}
+""")
+    extras = sources.extra_columns(config)
+    assert extras == {"purchases": {"channel": "string"}, "products": {"brand": "string"}}
+    assert sources.columns(extras) == {**schema.EXAMPLE, "channel": "string", "brand": "string"}
+
+
+def test_streams_travel_to_workers() -> None:
+    stream = ParquetStream("a.parquet", (0, 4))
+    assert pickle.loads(pickle.dumps(stream)) == stream  # noqa: S301
+    assert isinstance(stream, sources.Stream)
