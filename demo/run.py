@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 import compile as compiler
-from components import saved_models
-from components.common import cli, examples, schema, storage
+from components.common import cli, examples, saved_models, schema, storage
 from demo.data import prepare
 from pipelines import local
 

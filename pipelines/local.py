@@ -1,6 +1,7 @@
 """Runs a compiled pipeline on this machine, each component a process of its own, through kfp.local."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def run(spec: str, root: str, parameters: dict[str, Any]) -> dict[str, str]:
     """
     from kfp import components, local
 
+    warnings.filterwarnings("ignore", message="You may be attemping to run", category=RuntimeWarning)  # on purpose
     # The components' processes import our code from the repository root, as they do from the images' workdir.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=root, raise_on_error=True)

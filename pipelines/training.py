@@ -1,12 +1,12 @@
 """The pipeline: purchase log in, released retrieval model out. Five steps, one straight line."""
 
-from components.data_extractor.component import data_extractor
-from components.vocab_builder.component import vocab_builder
 from kfp import dsl
 
+from components.data_extractor.component import data_extractor
 from components.evaluator.component import evaluator
 from components.exporter.component import exporter
 from components.trainer.component import trainer
+from components.vocab_builder.component import vocab_builder
 
 
 @dsl.pipeline(name="metro-recs-training", description="Two-tower retrieval from a retailer's purchase log.")

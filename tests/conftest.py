@@ -10,7 +10,7 @@ import pytest
 NAMES = ["Молоко 3,2% «Домик»", "Gouda 'jung' 48%", 'Chips "paprika"', "りんご 🍎", "two\nlines", "Crème brûlée"]
 
 
-@pytest.fixture()
+@pytest.fixture
 def small_log(tmp_path: Path) -> tuple[str, str]:
     """A purchase log of 40 customers, 30 products and about 1,500 rows in baskets: paths of purchases and products."""
     rng = np.random.default_rng(7)

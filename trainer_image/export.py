@@ -38,6 +38,8 @@ class Retriever(tf.Module):
 
 def write(folder: str, model: TwoTower, top_k: int) -> None:
     """Writes query_model/, candidate_model/ and saved_model/ into `folder`."""
+    # On GPUs the index would hold products rounded to 10 bits, other ones than candidate_model computes on a CPU.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     candidates = model.candidate_tower(model.encoded_catalogue)
     product_ids = tf.constant([int(product) for product in model.catalogue], tf.int64)
     query, candidate = model.query_encoder, model.candidate_encoder

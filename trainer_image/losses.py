@@ -39,12 +39,21 @@ class InBatch:
         self.correction = -tf.math.log(probabilities)[:, None]
         self.task = tfrs.tasks.Retrieval(remove_accidental_hits=True)
 
-    def __call__(self, queries: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        """As `full_catalogue`; `candidates` are embeddings of the whole catalogue, gathered here by `target`."""
-        own = tf.gather(tf.concat([candidates, self.correction], axis=1), target)
+    def __call__(self, queries: tf.Tensor, bought: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        """Softmax over the batch's products.
+
+        Args:
+            queries: float32 [B, D].
+            bought: float32 [B, D], the embedding of each row's product.
+            target: int32 [B], the product's index in the catalogue.
+
+        Returns:
+            float32 scalar, summed over B.
+        """
+        corrected = tf.concat([bought, tf.gather(self.correction, target)], axis=1)
         return self.task(
             tf.concat([queries, tf.ones_like(queries[:, :1])], axis=1),
-            gather_replicas(own),
+            gather_replicas(corrected),
             candidate_ids=gather_replicas(target),
             compute_metrics=False,
             compute_batch_metrics=False,

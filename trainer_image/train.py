@@ -19,14 +19,14 @@ from trainer_image.model import TwoTower
 from trainer_image.progress import Progress
 
 KS = (5, 10, 50, 100)
-IN_BATCH_FROM = 8  # auto: full catalogue up to this many products per row of a replica's batch
+FULL_CATALOGUE_UP_TO = 1.4  # products per row of the global batch; from here on, in-batch steps were the faster ones
 STEPS_PER_CALL = 16
 METADATA = "model_metadata.json"
 
 Loss = Literal["auto", "full-catalogue", "in-batch"]
 Scaling = Literal["sqrt", "linear", "none"]
 
-LossFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+LossFunction = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 Step = Callable[[Any, tf.Tensor], tf.Tensor]
 
 
@@ -168,17 +168,25 @@ def choose_loss(loss: str, catalogue_size: int, global_batch: int) -> str:
     """The cheaper loss where the user left the choice."""
     if loss != "auto":
         return loss
-    return "full-catalogue" if catalogue_size <= IN_BATCH_FROM * global_batch else "in-batch"
+    return "full-catalogue" if catalogue_size <= FULL_CATALOGUE_UP_TO * global_batch else "in-batch"
 
 
 def loss_function(loss: str, model: TwoTower, vocabularies: dict[str, dict[str, Any]]) -> LossFunction:
-    """The function of (queries [B, D], candidates [N, D], target [B]) that training minimises."""
+    """The function of queries [B, D] and target [B] that training minimises, summed over B."""
     if loss == "full-catalogue":
-        return losses.full_catalogue
+        return lambda queries, target: losses.full_catalogue(
+            queries, model.candidate_tower(model.encoded_catalogue), target
+        )
     product = vocabularies[schema.PRODUCT]
     counts = dict(zip(product["tokens"], product["counts"], strict=True))
     bought = np.array([counts[token] for token in model.catalogue], np.float64)
-    return losses.InBatch(tf.constant(bought / bought.sum(), tf.float32))
+    in_batch = losses.InBatch(tf.constant(bought / bought.sum(), tf.float32))
+
+    def of_batch(queries: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        encoded = {key: tf.gather(value, target) for key, value in model.encoded_catalogue.items()}
+        return in_batch(queries, model.candidate_tower(encoded), target)
+
+    return of_batch
 
 
 def training_step(
@@ -196,9 +204,7 @@ def training_step(
 
     def replica_step(query: dict[str, tf.Tensor], target: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            queries = model.query_tower(query)
-            candidates = model.candidate_tower(model.encoded_catalogue)
-            data_loss = loss_of(queries, candidates, target) / (batch_size * replicas)
+            data_loss = loss_of(model.query_tower(query), target) / (batch_size * replicas)
             penalty = tf.add_n([*model.query_tower.losses, *model.candidate_tower.losses, 0.0]) / replicas
             total = data_loss + penalty
         gradients = tape.gradient(total, [v.value for v in model.weights])

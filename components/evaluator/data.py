@@ -6,8 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components import saved_models
-from components.common import examples, schema
+from components.common import examples, saved_models, schema
 from components.common.ranking import NOT_IN_CATALOGUE
 
 

@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from components import saved_models
 from components.common import examples as shards
-from components.common import schema, storage
+from components.common import saved_models, schema, storage
 from components.common.errors import InputError
 from components.common.ranking import NOT_IN_CATALOGUE, count_better, embedding_scores
 from components.common.vocabularies import read_vocabularies, require

@@ -51,13 +51,13 @@ def recall_curves(curves: dict[str, list[float]], labels: dict[str, str]) -> Plo
         curves: Scorer to Recall@1, @2, …
         labels: Scorer to its name on the page.
     """
-    title, last = "Recall over the number of recommendations", len(next(iter(curves.values())))
+    title, last = "Recall over products shown", len(next(iter(curves.values())))
 
     def draw(axes: Axes) -> None:
         for (scorer, values), colour, style in zip(curves.items(), SERIES, ("-", "--", ":"), strict=False):
             axes.plot(range(1, last + 1), values, style, color=colour, linewidth=2.2, label=labels[scorer])
         axes.set(xlabel="products shown (k)", xlim=(1, max(last, 2)), ylim=(0, None))
-        axes.legend(loc="upper left")
+        axes.legend(loc="lower right")
 
     ends = "; ".join(f"{labels[scorer]} {values[-1]:.3f}" for scorer, values in curves.items())
     return Plot(title, f"Line chart of Recall@k for k from 1 to {last}. At k = {last}: {ends}.", _svg(draw, title))

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from components import saved_models
-from components.common import schema, storage
+from components.common import saved_models, schema, storage
 from components.common.errors import InputError
 from components.exporter import embeddings, verify
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from components import saved_models
 from components.common import examples as shards
-from components.common import schema, storage
+from components.common import saved_models, schema, storage
 from components.common.errors import InputError
 
 RESULT, CANDIDATES = "verification.json", "candidates.npy"

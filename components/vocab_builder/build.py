@@ -22,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is impor
 
 
 def build_vocabularies(
-    *, examples: str, feature_config: str, output_path: str, beam_options: str = ""
+    *, examples: str, output_path: str, feature_config: str = "feature_config.yaml", beam_options: str = ""
 ) -> dict[str, Any]:
     """Counts the tokens and measures the numbers of the train split; validation and test rows are not read.
 

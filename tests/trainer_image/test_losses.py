@@ -34,6 +34,6 @@ def test_in_batch_corrects_for_popularity_and_removes_accidental_hits() -> None:
     same_product = (target[:, None] == target[None, :]) & ~np.eye(len(target), dtype=bool)
     expected = cross_entropy(np.where(same_product, -np.inf, logits), np.arange(len(target)))
     found = losses.InBatch(tf.constant(share, tf.float32))(
-        tf.constant(queries, tf.float32), tf.constant(candidates, tf.float32), tf.constant(target, tf.int32)
+        tf.constant(queries, tf.float32), tf.constant(candidates[target], tf.float32), tf.constant(target, tf.int32)
     )
     np.testing.assert_allclose(found, expected, rtol=1e-5)

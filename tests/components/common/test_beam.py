@@ -39,8 +39,8 @@ def fail(_: int) -> None:
 
 
 def test_an_input_error_of_a_worker_comes_back_as_itself() -> None:
-    with (  # noqa: PT012  the pipeline runs when its block ends
-        pytest.raises(InputError, match="^file: found damage, expected none. Write it again.$"),
+    with (
+        pytest.raises(InputError, match=r"^file: found damage, expected none\. Write it again\.$"),
         beam_runs.explained(),
         beam.Pipeline(options=beam_runs.options("")) as pipeline,
     ):

@@ -39,7 +39,7 @@ class Client:
         self.closed = True
 
 
-@pytest.fixture()
+@pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     client = Client()
     monkeypatch.setattr(Endpoint, "client", lambda self: client)
@@ -67,7 +67,7 @@ def test_bad_datasets(dataset: str) -> None:
 def test_query_is_stored_in_a_table_that_expires() -> None:
     sql = bigquery.create_table("my-project.temp.result", "SELECT 1 AS x")
     tree = sqlglot.parse_one(sql, read="bigquery")
-    assert tree.this.sql("bigquery") == "`my-project`.temp.result"
+    assert tree.this.sql("bigquery") == "`my-project.temp.result`"
     assert "INTERVAL 1 DAY" in sql
     assert sql.endswith("SELECT 1 AS x")
 

@@ -202,5 +202,5 @@ def test_extreme_ids(small_log: tuple[str, str], tmp_path: Path) -> None:
         ]
         pq.write_table(table.set_column(table.column_names.index("product_id"), "product_id", [ids]), path)
     metadata = run(small_log, tmp_path / "out")
-    assert list(metadata["products"])[0] == "0"
-    assert list(metadata["products"])[-1] == str(2**63 - 1)
+    products = list(metadata["products"])
+    assert (products[0], products[-1]) == ("0", str(2**63 - 1))

@@ -19,18 +19,18 @@ def test_kinds() -> None:
     assert sources.kind(NAMES["purchases"], NAMES["products"]) == "bigquery"
     assert sources.kind("gs://bucket/log/*.parquet", "/data/products.parquet") == "parquet"
     assert sources.kind("purchases.parquet", "products.parquet") == "parquet"
-    with pytest.raises(InputError, match="neither|project.dataset.table"):
+    with pytest.raises(InputError, match=r"expected a BigQuery table project\.dataset\.table"):
         sources.kind("my-project.shop.a-b`c", NAMES["products"])
 
 
 @pytest.mark.parametrize("extras", [{"purchases": {}, "products": {}}, EXTRAS])
 def test_the_query_selects_the_columns_of_an_example(extras: dict[sources.Table, dict[str, str]]) -> None:
     sql = sources.with_names(sources.query(extras), NAMES)
-    assert "{" not in sql.replace(sql[: sql.index("WITH")], "")
+    assert "{" not in sql
     tree = sqlglot.parse_one(sql, read="bigquery")
     assert tree.named_selects == [*sources.columns(extras), "split"]
     tables = {table.sql("bigquery") for table in tree.find_all(exp.Table) if table.catalog}
-    assert tables == {"`my-project`.shop.purchases", "`my-project`.shop.products"}
+    assert tables == {"`my-project.shop.purchases`", "`my-project.shop.products`"}
 
 
 def test_the_query_has_exactly_the_parameters_that_are_passed() -> None:
@@ -50,7 +50,8 @@ def test_fractions_of_a_second_are_cut_off_not_rounded() -> None:
     assert sql.replace("t AS", "`timestamp` AS") in sources.query({"purchases": {}, "products": {}})
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        data = "SELECT CAST('1970-01-01 00:00:01.9' AS TIMESTAMP) AS t UNION ALL SELECT CAST('1969-12-31 23:59:59.9' AS TIMESTAMP)"
+        times = "1970-01-01 00:00:01.9", "1969-12-31 23:59:59.9"
+        data = " UNION ALL ".join(f"SELECT CAST('{time}' AS TIMESTAMP) AS t" for time in times)
         rows = connection.execute(to_duckdb(f"SELECT {sql} AS s FROM ({data}) ORDER BY s")).fetchall()  # noqa: S608
     assert rows == [(-1,), (1,)]
 

@@ -1,0 +1,28 @@
+from pathlib import Path
+
+from kfp import dsl
+
+from components.evaluator.component import evaluator
+from components.exporter.component import exporter
+
+
+def test_evaluator_and_exporter_as_the_pipeline_calls_them(world: dict[str, str], tmp_path: Path) -> None:
+    model, examples = dsl.Model(uri=world["model"]), dsl.Dataset(uri=world["examples"])
+    evaluation, release = dsl.Artifact(uri=str(tmp_path / "evaluation")), dsl.Model(uri=str(tmp_path / "release"))
+    report, metrics, proof = dsl.HTML(uri=str(tmp_path / "report")), dsl.Metrics(), dsl.Metrics()
+    evaluator.python_func(
+        model=model,
+        examples=examples,
+        vocabularies=dsl.Artifact(uri=world["vocabularies"]),
+        evaluation=evaluation,
+        metrics=metrics,
+        report=report,
+        ks=[1.0, 2.0],  # a pipeline's numbers arrive as floats
+    )
+    assert metrics.metadata["recall_1"] == 2.75 / 6
+    assert metrics.metadata["personal_frequency_recall_2"] == 4 / 6
+    assert (tmp_path / "report").read_text() == (tmp_path / "evaluation/report.html").read_text()
+    exporter.python_func(model=model, examples=examples, evaluation=evaluation, release=release, metrics=proof)
+    assert (proof.metadata["customers"], proof.metadata["mismatches"]) == (4, 0)
+    assert release.metadata["model_version"] == "v1"
+    assert (tmp_path / "release/release.json").exists()
