@@ -28,6 +28,7 @@ def training(
     lr_scaling: str = "sqrt",
     warmup_steps: int = 1000,
     loss: str = "auto",
+    top_k: int = 100,
     seed: int = 42,
     ks: list = [5, 10, 50, 100],  # noqa: B006  KFP wants a list, and never calls this function twice
 ):
@@ -51,6 +52,7 @@ def training(
         lr_scaling: How the learning rate grows with replicas: sqrt, linear or none.
         warmup_steps: Steps over which the learning rate rises to its value.
         loss: auto, full-catalogue or in-batch.
+        top_k: How many products the released model returns.
         seed: The same seed and data give the same model.
         ks: Cut-offs of Recall@k.
     """
@@ -84,6 +86,7 @@ def training(
         lr_scaling=lr_scaling,
         warmup_steps=warmup_steps,
         loss=loss,
+        top_k=top_k,
         seed=seed,
     ).outputs["model"]
 

@@ -18,9 +18,10 @@ def options(text: str) -> "PipelineOptions":
     """Parses Beam options such as "--runner=DataflowRunner --region=europe-west1 ..."; none means: run here.
 
     Raises:
-        InputError: an option that Beam does not know, which it would drop without a word.
+        InputError: an option that Beam does not know, which it would drop without a word, or an unknown runner.
     """
-    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+    from apache_beam.runners.runner import create_runner
 
     try:
         flags = shlex.split(text)
@@ -36,7 +37,14 @@ def options(text: str) -> "PipelineOptions":
         raise InputError("beam_options", unknown[0], "an option that Beam knows", remedy)
     if not any(flag.startswith("--runner") for flag in flags):
         flags.append(f"--runner={LOCAL_RUNNER}")
-    return PipelineOptions(flags)
+    parsed = PipelineOptions(flags)
+    runner = parsed.view_as(StandardOptions).runner
+    try:
+        create_runner(runner)
+    except (ValueError, ImportError, AttributeError) as error:
+        remedy = "Correct it; leave it out to run here."
+        raise InputError("beam_options, --runner", repr(runner), "a runner of Beam", remedy) from error
+    return parsed
 
 
 def is_remote(parsed: "PipelineOptions") -> bool:

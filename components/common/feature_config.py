@@ -165,7 +165,7 @@ class FeatureConfig(BaseModel):
     def columns(self) -> dict[str, ColumnType]:
         return {**self.query.columns, **self.candidate.columns}
 
-    def entries(self) -> Iterator[_Entry]:
+    def entries(self) -> Iterator[Feature]:
         yield from self.query.features
         yield from self.candidate.features
 

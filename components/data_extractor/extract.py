@@ -55,7 +55,8 @@ def extract(
         min_purchases: Keep only products bought at least this often.
         project: Google Cloud project that pays for the query; by default the project of the purchases.
         temp_dataset: BigQuery dataset (project.dataset) for the query's temporary result.
-        beam_options: Apache Beam options, for example --runner=DataflowRunner --region=europe-west3.
+        beam_options: Apache Beam options, for example "--runner=DataflowRunner --region=europe-west3"; on a
+            command line write --beam-options="--runner=...", with the equals sign.
 
     Returns:
         The content of metadata.json.

@@ -18,6 +18,7 @@ def trainer(
     lr_scaling: str = "sqrt",
     warmup_steps: int = 1000,
     loss: str = "auto",
+    top_k: int = 100,
     seed: int = 42,
 ):
     """Trains the two-tower retrieval model on all GPUs of the machine.
@@ -34,6 +35,7 @@ def trainer(
         lr_scaling: How the learning rate grows with replicas: sqrt, linear or none.
         warmup_steps: Steps over which the learning rate rises to its value.
         loss: auto, full-catalogue or in-batch.
+        top_k: How many products saved_model returns.
         seed: The same seed gives the same model.
     """
     from components.images import location
@@ -52,6 +54,7 @@ def trainer(
         warmup_steps=warmup_steps,
         feature_config=feature_config,
         loss=loss,  # type: ignore[arg-type]
+        top_k=top_k,
         seed=seed,
     )
     measured = document["metrics"]

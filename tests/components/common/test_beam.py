@@ -27,6 +27,7 @@ def test_ordinary_options_are_passed_through() -> None:
         ("FnApiRunner", "FnApiRunner"),
         ("--num_workers=many", "num_workers"),
         ("'", "beam_options"),
+        ("--runner=Foo", "--runner: found 'Foo'"),
     ],
 )
 def test_bad_options(text: str, found: str) -> None:

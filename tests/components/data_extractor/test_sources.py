@@ -28,6 +28,7 @@ def test_the_query_selects_the_columns_of_an_example(extras: dict[sources.Table,
     sql = sources.with_names(sources.query(extras), NAMES)
     assert "{" not in sql
     tree = sqlglot.parse_one(sql, read="bigquery")
+    assert isinstance(tree, exp.Select)
     assert tree.named_selects == [*sources.columns(extras), "split"]
     tables = {table.sql("bigquery") for table in tree.find_all(exp.Table) if table.catalog}
     assert tables == {"`my-project.shop.purchases`", "`my-project.shop.products`"}
