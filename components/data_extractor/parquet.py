@@ -18,6 +18,7 @@ from components.common.errors import InputError
 from components.data_extractor.sources import Source, Table, with_names
 
 STREAMS = 4
+MEMORY_LIMIT = "600MB"  # DuckDB spills to disk beyond it; without a limit it takes most of the machine's memory
 BATCH = 32_768  # rows of a row group, of a batch, and so of a gzip member; a multiple of DuckDB's 2,048
 TYPES = {
     "VARCHAR": "string",
@@ -62,6 +63,7 @@ class ParquetSource(Source):
             self.connection = stack.enter_context(duckdb.connect())
             # Timestamps without a zone count as UTC, in every time zone that this runs in.
             self.connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+            self.connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
             self.connection.execute("SET temp_directory = $folder", {"folder": os.path.join(self.folder, "spill")})
             for table, path in self.paths.items():
                 files = _local_files(stack, table, path)

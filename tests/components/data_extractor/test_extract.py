@@ -85,20 +85,33 @@ def test_temporal_split_cuts_no_basket_and_leaks_no_revenue(small_log: tuple[str
     assert max(t for _, t in baskets["validation"]) < min(t for _, t in baskets["test"])
 
 
-def test_by_hand(tmp_path: Path) -> None:
-    """Ten purchases: 6 train, 2 validation, 2 test. Customer b appears in training not at all."""
+def write_log(folder: Path, customers: list[str], product_ids: list[int], seconds: list[int]) -> tuple[str, str]:
+    """A log in which everything costs 0.1, and three products, all of them with metadata."""
     purchases = {
-        "cust_person_id": ["a"] * 8 + ["b", "a"],
-        "product_id": [1, 2, 1, 2, 1, 2, 1, 2, 1, 2],
-        "revenue": [0.1] * 10,
-        "city": ["Ulm"] * 10,
-        # The boundaries at 60% and 80% fall between the baskets; the last two share a second.
-        "timestamp": pa.array([0, 0, 1, 2, 3, 3, 4, 5, 6, 6], pa.timestamp("s")),
+        "cust_person_id": customers,
+        "product_id": product_ids,
+        "revenue": [0.1] * len(customers),
+        "city": ["Ulm"] * len(customers),
+        "timestamp": pa.array(seconds, pa.timestamp("s")),
     }
     products = {"product_id": [1, 2, 3]} | {name: ["x", "y", "z"] for name in schema.PRODUCT_COLUMNS}
-    log = str(tmp_path / "purchases.parquet"), str(tmp_path / "products.parquet")
+    log = str(folder / "purchases.parquet"), str(folder / "products.parquet")
     pq.write_table(pa.table(purchases), log[0])
     pq.write_table(pa.table(products), log[1])
+    return log
+
+
+def test_ties_in_the_catalogue_go_to_the_smaller_id(tmp_path: Path) -> None:
+    log = write_log(tmp_path, ["a", "b"] * 6, [3, 3, 2, 2, 1, 1] * 2, list(range(12)))
+    metadata = run(log, tmp_path / "out", catalogue_size=2, train_share=0.5, validation_share=0.25)
+    assert list(metadata["products"]) == ["1", "2"]
+
+
+def test_by_hand(tmp_path: Path) -> None:
+    """Ten purchases: 6 train, 2 validation, 2 test. Customer b appears in training not at all."""
+    # The boundaries at 60% and 80% fall between the baskets; the last two share a second.
+    seconds = [0, 0, 1, 2, 3, 3, 4, 5, 6, 6]
+    log = write_log(tmp_path, ["a"] * 8 + ["b", "a"], [1, 2] * 5, seconds)
 
     metadata = run(log, tmp_path / "out", train_share=0.6, validation_share=0.2)
 
