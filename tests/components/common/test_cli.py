@@ -46,3 +46,7 @@ def test_an_unknown_flag_is_refused() -> None:
     done = run("components.data_extractor", "--purchase", "x")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_a_switch_needs_no_value() -> None:
+    assert run("compile", "--check").returncode == 0
