@@ -35,14 +35,13 @@ $(VENV)/ready: requirements/all.txt
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/all.txt
 	touch $@
 
-UV := $(VENV)/lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
+GROUPS := $(foreach group,data train pipeline demo dev,--group $(group))
 
-lock:  ## resolves pyproject.toml's groups into requirements/
+lock:  ## resolves pyproject.toml's groups into requirements/all.txt
 	$(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/pip install --quiet uv
-	$(UV) --group data --group train --group pipeline --group demo --group dev -o requirements/all.txt
-	$(UV) --group data --group kfp -c requirements/all.txt -o requirements/data.txt
-	$(UV) --group train --group kfp -c requirements/all.txt -o requirements/trainer.txt
+	$(VENV)/lock/bin/uv pip compile $(GROUPS) --quiet --universal --python-version 3.11 --generate-hashes \
+	  --custom-compile-command "make lock" -o requirements/all.txt
 
 clean:  ## removes runs and caches, not .venv
 	rm -rf runs .cache .pytest_cache .mypy_cache .ruff_cache
