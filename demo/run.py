@@ -15,6 +15,7 @@ from demo.data import prepare
 from pipelines import local
 
 ROOT = Path(__file__).resolve().parent.parent
+KS = (5, 10, 50, 100)
 SHOWN_HOUSEHOLDS, SHOWN_PRODUCTS = 3, 5
 
 
@@ -47,8 +48,10 @@ def run(
     """
     console = Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
+    ks = [k for k in KS if not catalogue_size or k <= catalogue_size / 2] or [KS[0]]
     purchases, products = prepare(f"{data}/{households or 'all'}", households)
-    spec = ROOT / "pipeline.json"
+    spec = Path(folder, "pipeline.json")
+    spec.parent.mkdir(parents=True, exist_ok=True)
     compiler.compile_pipeline(output=str(spec))
     artifacts = local.run(
         str(spec),
@@ -63,6 +66,8 @@ def run(
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "warmup_steps": warmup_steps,
+            "top_k": max(ks),
+            "ks": ks,
             "seed": seed,
         },
     )

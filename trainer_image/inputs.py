@@ -90,6 +90,15 @@ def _in_canonical_order(rows: Rows) -> Rows:
     return Rows({key: value[order] for key, value in rows.query.items()}, rows.target[order])
 
 
+def expect_known_products(rows: Rows, path: str) -> None:
+    """Raises InputError where training rows buy products that the vocabulary or the product lookup lacks."""
+    unknown = int((rows.target < 0).sum())
+    if unknown:
+        found = f"{unknown} of {len(rows.target)} training rows with a product that is not in the catalogue"
+        remedy = "Run the VocabBuilder on these examples and use their own metadata.json."
+        raise InputError(path, found, "products of the vocabulary and of metadata.json", remedy)
+
+
 def unique_queries(rows: Rows) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The distinct queries, and for each row the index of its query: what is equal is embedded once."""
     flat = np.column_stack([value.astype(np.float64) for value in rows.query.values()])

@@ -33,18 +33,25 @@ class Best(NamedTuple):
 def fit(model: TwoTower, step: Step, iterator: Any, validation_rows: Rows, progress: Progress, patience: int) -> Best:
     """Trains until the epochs are over or validation Recall stops rising; leaves the best weights in the model."""
     best = Best(-1.0, 0, model.get_values())
-    for epoch in range(1, progress.epochs + 1):
-        loss = run_epoch(step, iterator, progress, epoch)
-        recalls = recall_at(model, validation_rows)
-        progress.epoch_done(epoch, loss, recalls)
-        reached = recalls[max(recalls)]
-        if reached > best.recall:
-            best = Best(reached, epoch, model.get_values())
-        elif epoch - best.epoch >= patience:
-            break
-    progress.close()
+    try:
+        for epoch in range(1, progress.epochs + 1):
+            loss = run_epoch(step, iterator, progress, epoch)
+            recalls = recall_at(model, validation_rows)
+            progress.epoch_done(epoch, loss, recalls)
+            reached = recalls[watched(len(model.catalogue))]
+            if reached > best.recall:
+                best = Best(reached, epoch, model.get_values())
+            elif epoch - best.epoch >= patience:
+                break
+    finally:
+        progress.close()
     model.set_values(best.values)
     return best
+
+
+def watched(products: int) -> int:
+    """The k of the validation Recall that decides, within half the catalogue: Recall@N is always 1."""
+    return max((k for k in KS if k <= products / 2), default=KS[0])
 
 
 def choose_loss(loss: str, catalogue_size: int, global_batch: int) -> str:
@@ -60,16 +67,30 @@ def loss_function(loss: str, model: TwoTower, vocabularies: dict[str, dict[str, 
         return lambda queries, target: losses.full_catalogue(
             queries, model.candidate_tower(model.encoded_catalogue), target
         )
-    product = vocabularies[schema.PRODUCT]
-    counts = dict(zip(product["tokens"], product["counts"], strict=True))
-    bought = np.array([counts[token] for token in model.catalogue], np.float64)
-    in_batch = losses.InBatch(tf.constant(bought / bought.sum(), tf.float32))
+    in_batch = losses.InBatch(popularity(model, vocabularies))
 
     def of_batch(queries: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
         encoded = {key: tf.gather(value, target) for key, value in model.encoded_catalogue.items()}
         return in_batch(queries, model.candidate_tower(encoded), target)
 
     return of_batch
+
+
+def popularity(model: TwoTower, vocabularies: dict[str, dict[str, Any]]) -> tf.Tensor:
+    """Each product's share of the training rows, float32 [N]."""
+    product = vocabularies[schema.PRODUCT]
+    counts = dict(zip(product["tokens"], product["counts"], strict=True))
+    bought = np.array([counts[token] for token in model.catalogue], np.float64)
+    return tf.constant(bought / bought.sum(), tf.float32)
+
+
+def chance_loss(loss: str, shares: tf.Tensor, target: np.ndarray, global_batch: int, seed: int) -> float:
+    """The loss per row of a model that scores all products alike; in-batch, on one batch drawn at random."""
+    if loss == "full-catalogue":
+        return float(np.log(len(shares)))
+    drawn = tf.constant(np.random.default_rng(seed).choice(target, global_batch))
+    nothing = tf.zeros([global_batch, 1])
+    return float(losses.InBatch(shares)(nothing, nothing, drawn)) / global_batch
 
 
 def training_step(

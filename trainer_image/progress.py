@@ -1,6 +1,5 @@
 """What a person sees while the model trains: a bar, a line an epoch, TensorBoard, and the curve for the report."""
 
-import math
 import time
 from typing import Any
 
@@ -19,9 +18,9 @@ class Progress:
         curve: One dict an epoch: epoch, loss, validation_recall_k, examples_per_s, seconds.
     """
 
-    def __init__(self, epochs: int, steps: int, batch_rows: int, products: int, logs: str):
+    def __init__(self, epochs: int, steps: int, batch_rows: int, chance: float, logs: str):
         self.epochs, self.steps, self.batch_rows = epochs, steps, batch_rows
-        self.chance = math.log(products)  # the loss of a model that knows nothing
+        self.chance = chance
         self.curve: list[dict[str, Any]] = []
         self.writer = tf.summary.create_file_writer(logs)
         self.console = rich.console.Console()

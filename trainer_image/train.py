@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from components.common import feature_config as fc
 from components.common import schema, storage
-from components.common.errors import InputError, expect_choice
+from components.common.errors import InputError, expect_at_least, expect_choice
 from components.common.vocabularies import read_vocabularies
 from trainer_image import export, inputs, loop, optimizer, strategy
 from trainer_image.describe import describe
@@ -55,7 +55,7 @@ def train(
         feature_config: Path to the feature config, or its YAML or JSON text.
         loss: Softmax over the full catalogue or in-batch; auto takes the cheaper one.
         l1: L1 penalty on the towers' Dense kernels.
-        patience: Epochs without a better validation Recall@100 after which training stops.
+        patience: Epochs without a better validation Recall@100 (a smaller k for small catalogues) before it stops.
         top_k: How many products saved_model returns.
         seed: Of the initial weights and of the order of the rows: the same seed gives the same model.
 
@@ -68,6 +68,16 @@ def train(
     started = time.time()
     expect_choice("--loss", loss, get_args(Loss))
     expect_choice("--lr-scaling", lr_scaling, get_args(Scaling))
+    for flag, value, least in (
+        ("--epochs", epochs, 1),
+        ("--batch-size", batch_size, 1),
+        ("--learning-rate", learning_rate, 0),
+        ("--warmup-steps", warmup_steps, 0),
+        ("--l1", l1, 0),
+        ("--patience", patience, 1),
+        ("--seed", seed, 0),
+    ):
+        expect_at_least(flag, value, least)
     storage.refuse_overwrite(output_path, METADATA)
     config = fc.load(feature_config)
     vocabularies = read_vocabularies(vocabularies_path)
@@ -86,16 +96,20 @@ def train(
         train_rows, validation_rows, test_rows = (
             inputs.load(local, split, model.query_encoder, model.catalogue) for split in schema.SPLITS
         )
+    inputs.expect_known_products(train_rows, tfrecords_path)
     steps = inputs.steps_per_epoch(train_rows, batch_size, distribution.num_replicas_in_sync)
     softmax = loop.choose_loss(loss, len(model.catalogue), batch_size * distribution.num_replicas_in_sync)
     step = loop.training_step(model, adam, loop.loss_function(softmax, model, vocabularies), distribution, batch_size)
     iterator = iter(inputs.batches(train_rows, batch_size, epochs, seed, distribution))
     batch_rows = batch_size * distribution.num_replicas_in_sync
 
+    shares = loop.popularity(model, vocabularies)
+    chance = loop.chance_loss(softmax, shares, train_rows.target, batch_rows, seed)
+
     # Every worker of a cluster takes part in saving, but only the chief's files are kept.
     publishing = storage.publish(output_path, METADATA) if strategy.is_chief() else tempfile.TemporaryDirectory()
     with publishing as folder:
-        progress = Progress(epochs, steps, batch_rows, len(model.catalogue), storage.join(folder, "logs"))
+        progress = Progress(epochs, steps, batch_rows, chance, storage.join(folder, "logs"))
         progress.header(model, train_rows, distribution.num_replicas_in_sync, softmax)
         best = loop.fit(model, step, iterator, validation_rows, progress, patience)
         export.write(folder, model, top_k)

@@ -20,3 +20,9 @@ def expect_choice(where: str, value: str, choices: tuple[str, ...]) -> None:
     """Raises InputError unless `value` is one of `choices`: the pipeline hands on strings that no flag parser saw."""
     if value not in choices:
         raise InputError(where, repr(value), f"one of {', '.join(choices)}", "Correct the value.")
+
+
+def expect_at_least(where: str, value: float, least: float) -> None:
+    """Raises InputError unless `value` is a number of at least `least`."""
+    if not value >= least:
+        raise InputError(where, str(value), f"{least} or more", "Correct the value.")

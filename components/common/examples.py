@@ -33,7 +33,7 @@ def shards(folder: str) -> list[str]:
 
 
 def dataset(files: list[str], columns: Mapping[str, str]) -> "tf.data.Dataset":
-    """Batches of parsed columns, in the order of the files.
+    """Batches of parsed columns; rows of several files are interleaved, in the same way every time.
 
     Args:
         files: Local gzip TFRecord files.

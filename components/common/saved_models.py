@@ -32,6 +32,8 @@ class SavedModel:
         import tensorflow as tf
         from google.protobuf.message import DecodeError
 
+        # On GPUs scores would be rounded to 10 bits, and no longer be those that a CPU serves.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
         self.path = storage.join(folder, name)
         if not os.path.exists(storage.join(self.path, "saved_model.pb")):
             raise InputError(self.path, "no saved_model.pb", f"the {name} of the Trainer", TRAIN_AGAIN)

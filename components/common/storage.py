@@ -12,6 +12,8 @@ import fsspec
 
 from components.common.errors import InputError
 
+UNFINISHED = "_unfinished"  # in a remote folder that a run is writing
+
 
 def is_remote(path: str) -> bool:
     return "://" in path
@@ -39,6 +41,8 @@ def read_text(path: str, what: str) -> str:
             return str(file.read())
     except FileNotFoundError:
         raise InputError(path, "no such file", what, "Check the path, or run the component that writes it.") from None
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise InputError(path, error.strerror or "no access", what, "Check the path and its permissions.") from None
     except UnicodeDecodeError as error:
         raise InputError(path, f"bytes that are not UTF-8 ({error})", what, "Write the file again as UTF-8.") from None
 
@@ -103,9 +107,10 @@ def in_place(path: str) -> Iterator[str]:
 
     For writers that are many machines. The marker must be what is written last.
     """
-    remove(path)
+    _begin(path)
     try:
         yield path
+        remove(join(path, UNFINISHED))
     except BaseException:
         remove(path)
         raise
@@ -150,20 +155,29 @@ def publish_file(path: str, text: str) -> None:
 
 def refuse_overwrite(path: str, marker: str) -> None:
     """Raises InputError where writing to `path` would replace or mix with what is there."""
-    taken = exists(join(path, marker))
-    if not taken and not is_remote(path):
+    if is_remote(path):
+        taken = exists(path) and not exists(join(path, UNFINISHED))
+    else:
         taken = os.path.isfile(path) or (os.path.isdir(path) and bool(os.listdir(path)))
     if taken:
         raise InputError(path, "the output of another run", "a path that is free", "Choose another path or delete it.")
 
 
 def _upload(folder: str, path: str, marker: str) -> None:
-    remove(path)
+    _begin(path)
     fs, inner = fsspec.core.url_to_fs(path)
     files = [os.path.join(root, name) for root, _, names in os.walk(folder) for name in names]
     relative = sorted((os.path.relpath(file, folder) for file in files), key=lambda name: (name == marker, name))
     for name in relative:
         fs.put_file(os.path.join(folder, name), join(inner, name))
+    remove(join(path, UNFINISHED))
+
+
+def _begin(path: str) -> None:
+    """Clears what a killed run left in a remote folder, and says that the folder is being written."""
+    remove(path)
+    with fsspec.open(join(path, UNFINISHED), "wt", encoding="utf-8") as file:
+        file.write("A run is writing this folder, or was killed while it did.\n")
 
 
 @contextlib.contextmanager
@@ -173,9 +187,14 @@ def staged(path: str) -> Iterator[str]:
         yield path
         return
     fs, inner = fsspec.core.url_to_fs(path)
-    if not fs.exists(inner):
-        raise InputError(path, "nothing there", "a file or folder", "Check the path and your permissions.")
+    pattern = inner.rpartition("/")[2] if "*" in inner else ""
+    if not (fs.glob(inner) if pattern else fs.exists(inner)):
+        raise InputError(path, "nothing there", "a file, folder or glob", "Check the path and your permissions.")
     with tempfile.TemporaryDirectory() as folder:
+        if pattern:
+            fs.get(fs.glob(inner), folder)
+            yield os.path.join(folder, pattern)
+            return
         local = os.path.join(folder, os.path.basename(inner.rstrip("/")))
         fs.get(inner, local, recursive=True)
         yield local

@@ -40,7 +40,7 @@ def pick(
 
 
 def _card(customer: int, split: Split, scores: ScoreBlock, purchases: Purchases, names: list[str]) -> dict[str, Any]:
-    query = int(np.argmax(split.query_customer == customer))
+    query = int(split.query[np.argmax(split.customer == customer)])
     recommended = np.argsort(-scores(slice(query, query + 1))[0], kind="stable")[:SHOWN]
     target = split.target[split.customer == customer]
     bought, count = np.unique(target[target != NOT_IN_CATALOGUE], return_counts=True)

@@ -114,12 +114,23 @@ def stale_vocabularies(shop: Shop, folder: Path) -> dict[str, Any]:
     return {"vocabularies_path": str(folder / "old.json")}
 
 
+def smaller_vocabulary(shop: Shop, folder: Path) -> str:
+    document = json.loads(Path(shop.vocabularies).read_text(encoding="utf-8"))
+    product = document["features"]["product_id"]
+    product["tokens"], product["counts"] = product["tokens"][:-1], product["counts"][:-1]
+    (folder / "smaller.json").write_text(json.dumps(document), encoding="utf-8")
+    return str(folder / "smaller.json")
+
+
 BAD: list[tuple[Callable[[Shop, Path], dict[str, Any]], str]] = [
     (stale_vocabularies, r"old\.json, field format_version: found 0, expected 1"),
     (lambda shop, _: {"top_k": 13}, r"--top-k: found 13, expected 1 to 12"),
     (lambda shop, _: {"tfrecords_path": "/nowhere"}, "/nowhere: found no files"),
     (lambda shop, _: {"metadata_path": "/nowhere.json"}, r"/nowhere\.json: found no such file"),
     (lambda shop, _: {"learning_rate": 1e30, "warmup_steps": 0}, "training loss in epoch 1: found nan"),
+    (lambda shop, _: {"epochs": 0}, "--epochs: found 0, expected 1 or more"),
+    (lambda shop, _: {"learning_rate": -1.0}, r"--learning-rate: found -1\.0, expected 0 or more"),
+    (lambda shop, _: {"vocabularies_path": smaller_vocabulary(shop, _)}, "training rows with a product that is not"),
     (lambda shop, _: {"batch_size": 2001}, "--batch-size: found 2001 rows"),
 ]
 

@@ -58,10 +58,35 @@ def test_another_runs_output_is_refused(root: str) -> None:
         pytest.fail("the block must not run")
 
 
+def test_a_foreign_remote_folder_is_not_emptied() -> None:
+    path = f"memory://bucket-{uuid.uuid4().hex}/run"
+    storage.publish_file(f"{path}/examples/keep.txt", "years of work")
+    with pytest.raises(InputError, match="another run"), storage.publish(path, "done.json"):
+        pytest.fail("the block must not run")
+    assert storage.exists(f"{path}/examples/keep.txt")
+    storage.remove(path)
+
+
+def test_a_remote_glob_is_staged() -> None:
+    path = f"memory://bucket-{uuid.uuid4().hex}/shards"
+    for number in range(2):
+        storage.publish_file(f"{path}/part-{number}", str(number))
+    storage.publish_file(f"{path}/other", "x")
+    with storage.staged(f"{path}/part-*") as pattern:
+        assert [Path(file).read_text() for file in storage.list_files(pattern)] == ["0", "1"]
+    storage.remove(path)
+
+
+def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Is a directory"):
+        storage.read_text(str(tmp_path), "text")
+
+
 def test_what_a_killed_upload_left_is_replaced() -> None:
     path = f"memory://bucket-{uuid.uuid4().hex}/artifact"
-    with fsspec.open(f"{path}/stale.txt", "wt") as file:
-        file.write("from a killed run, without the marker")
+    for name in ("stale.txt", storage.UNFINISHED):
+        with fsspec.open(f"{path}/{name}", "wt") as file:
+            file.write("from a killed run, without the marker")
     with storage.publish(path, "done.json") as work:
         write(work, "done.json", "{}")
     assert [name.rpartition("/")[2] for name in files(path)] == ["done.json"]
