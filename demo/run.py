@@ -1,6 +1,7 @@
 """`make run`: the compiled pipeline on a grocer's purchase log, here, from raw tables to recommendations."""
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -53,24 +54,27 @@ def run(
     spec = Path(folder, "pipeline.json")
     spec.parent.mkdir(parents=True, exist_ok=True)
     compiler.compile_pipeline(output=str(spec))
-    artifacts = local.run(
-        str(spec),
-        folder,
-        {
-            "purchases": str(Path(purchases).resolve()),
-            "products": str(Path(products).resolve()),
-            "feature_config": (ROOT / "feature_config.yaml").read_text(encoding="utf-8"),
-            "split": split,
-            "catalogue_size": catalogue_size,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "warmup_steps": warmup_steps,
-            "top_k": max(ks),
-            "ks": ks,
-            "seed": seed,
-        },
-    )
+    try:
+        artifacts = local.run(
+            str(spec),
+            folder,
+            {
+                "purchases": str(Path(purchases).resolve()),
+                "products": str(Path(products).resolve()),
+                "feature_config": (ROOT / "feature_config.yaml").read_text(encoding="utf-8"),
+                "split": split,
+                "catalogue_size": catalogue_size,
+                "epochs": epochs,
+                "batch_size": batch_size,
+                "learning_rate": learning_rate,
+                "warmup_steps": warmup_steps,
+                "top_k": max(ks),
+                "ks": ks,
+                "seed": seed,
+            },
+        )
+    except RuntimeError as error:  # kfp.local's
+        sys.exit(f"error: {error} What the component itself said is above.")
     evaluation = json.loads(Path(artifacts["evaluator.evaluation"], "evaluation.json").read_text(encoding="utf-8"))
     console.print(recall_table(evaluation))
     show_recommendations(console, artifacts["exporter.release"], artifacts["data-extractor.examples"])
