@@ -1,6 +1,8 @@
 """Reads `examples/`: gzip TFRecord shards into column batches. Imports TensorFlow only when something is read."""
 
 import contextlib
+import gzip
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -73,12 +75,26 @@ def explained(files: list[str], columns: Mapping[str, str]) -> Iterator[None]:
     """Turns TensorFlow's reading errors into an InputError that names file, record and column."""
     import tensorflow as tf
 
+    for file in files:
+        _expect_whole(file, columns)
     try:
         yield
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
         for file in files:
             _diagnose(file, columns)
         raise InputError(files[0], str(error), "readable Examples", "Run the DataExtractor again.") from error
+
+
+def _expect_whole(file: str, columns: Mapping[str, str]) -> None:
+    """Raises InputError where a gzip file is cut off: TensorFlow now and then takes the cut for the file's end."""
+    try:
+        with gzip.open(file) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (EOFError, OSError, zlib.error) as error:
+        _diagnose(file, columns)  # names the record where it can
+        remedy = "Run the DataExtractor again."
+        raise InputError(file, f"damage ({error})", "a whole gzip TFRecord file", remedy) from None
 
 
 def _diagnose(file: str, columns: Mapping[str, str]) -> None:
