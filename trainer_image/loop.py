@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.common import ranking, schema
+from components.common import ranking
 from components.common.errors import InputError
 from trainer_image import inputs, losses, optimizer
 from trainer_image.inputs import Rows
@@ -61,27 +61,19 @@ def choose_loss(loss: str, catalogue_size: int, global_batch: int) -> str:
     return "full-catalogue" if catalogue_size <= FULL_CATALOGUE_UP_TO * global_batch else "in-batch"
 
 
-def loss_function(loss: str, model: TwoTower, vocabularies: dict[str, dict[str, Any]]) -> LossFunction:
+def loss_function(loss: str, model: TwoTower, shares: tf.Tensor) -> LossFunction:
     """The function of queries [B, D] and target [B] that training minimises, summed over B."""
     if loss == "full-catalogue":
         return lambda queries, target: losses.full_catalogue(
             queries, model.candidate_tower(model.encoded_catalogue), target
         )
-    in_batch = losses.InBatch(popularity(model, vocabularies))
+    in_batch = losses.InBatch(shares)
 
     def of_batch(queries: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
         encoded = {key: tf.gather(value, target) for key, value in model.encoded_catalogue.items()}
         return in_batch(queries, model.candidate_tower(encoded), target)
 
     return of_batch
-
-
-def popularity(model: TwoTower, vocabularies: dict[str, dict[str, Any]]) -> tf.Tensor:
-    """Each product's share of the training rows, float32 [N]."""
-    product = vocabularies[schema.PRODUCT]
-    counts = dict(zip(product["tokens"], product["counts"], strict=True))
-    bought = np.array([counts[token] for token in model.catalogue], np.float64)
-    return tf.constant(bought / bought.sum(), tf.float32)
 
 
 def chance_loss(loss: str, shares: tf.Tensor, target: np.ndarray, global_batch: int, seed: int) -> float:

@@ -1,6 +1,5 @@
 """The two-tower model: encoders, towers and the encoded catalogue."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -9,6 +8,7 @@ import tensorflow as tf
 from components.common import feature_config as fc
 from components.common import schema
 from components.common.errors import InputError
+from components.common.saved_models import product_columns
 from trainer_image.features import Encoder
 from trainer_image.towers import Tower
 
@@ -21,7 +21,6 @@ class TwoTower(tf.Module):
 
     Attributes:
         catalogue: Product ids, as text, in index order.
-        raw_catalogue: {column: [N]}, what the candidate encoder read.
         encoded_catalogue: {feature key: [N, ...]}, what the candidate tower reads.
     """
 
@@ -49,8 +48,8 @@ class TwoTower(tf.Module):
         self.catalogue = catalogue_of(vocabularies, products, paths)
         self.query_encoder = Encoder(config.query, vocabularies, paths["vocabularies"])
         self.candidate_encoder = Encoder(config.candidate, vocabularies, paths["vocabularies"])
-        self.raw_catalogue = _columns(self.catalogue, products, self.candidate_encoder.columns, paths["metadata"])
-        self.encoded_catalogue = self.candidate_encoder(self.raw_catalogue)
+        raw = product_columns(self.catalogue, products, self.candidate_encoder.columns, paths["metadata"])
+        self.encoded_catalogue = self.candidate_encoder({name: tf.constant(column) for name, column in raw.items()})
         self.query_tower = Tower(self.query_encoder.tables, config.query.layers, l1, "query")
         self.candidate_tower = Tower(self.candidate_encoder.tables, config.candidate.layers, l1, "candidate")
         self.candidate_tower(self.encoded_catalogue)  # creates the variables
@@ -87,20 +86,3 @@ def catalogue_of(
             f"{paths['metadata']}, products", found, f"at least {SMALLEST_CATALOGUE}", "Use files of one extraction."
         )
     return catalogue
-
-
-def _columns(
-    catalogue: list[str], products: dict[str, dict[str, Any]], columns: Mapping[str, str], path: str
-) -> dict[str, tf.Tensor]:
-    """{column: [N]} from the product lookup."""
-    raw = {}
-    for name, kind in columns.items():
-        if name == schema.PRODUCT:
-            raw[name] = tf.constant([int(product) for product in catalogue], tf.int64)
-            continue
-        missing = next((product for product in catalogue if name not in products[product]), None)
-        if missing is not None:
-            remedy = "Run the DataExtractor with this feature config."
-            raise InputError(f"{path}, product {missing}", f"no {name}", "a value, the config uses it", remedy)
-        raw[name] = tf.constant([products[product][name] for product in catalogue], DTYPES[kind])
-    return raw

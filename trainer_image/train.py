@@ -10,7 +10,7 @@ import tensorflow as tf
 from components.common import feature_config as fc
 from components.common import schema, storage
 from components.common.errors import InputError, expect_at_least, expect_choice
-from components.common.vocabularies import read_vocabularies
+from components.common.vocabularies import purchases_of, read_vocabularies
 from trainer_image import export, inputs, loop, optimizer, strategy
 from trainer_image.describe import describe
 from trainer_image.model import TwoTower
@@ -78,7 +78,7 @@ def train(
         ("--seed", seed, 0),
     ):
         expect_at_least(flag, value, least)
-    storage.refuse_overwrite(output_path, METADATA)
+    storage.refuse_overwrite(output_path)
     config = fc.load(feature_config)
     vocabularies = read_vocabularies(vocabularies_path)
     products = schema.read_metadata(metadata_path)["products"]
@@ -98,12 +98,12 @@ def train(
         )
     inputs.expect_known_products(train_rows, tfrecords_path)
     steps = inputs.steps_per_epoch(train_rows, batch_size, distribution.num_replicas_in_sync)
-    softmax = loop.choose_loss(loss, len(model.catalogue), batch_size * distribution.num_replicas_in_sync)
-    step = loop.training_step(model, adam, loop.loss_function(softmax, model, vocabularies), distribution, batch_size)
-    iterator = iter(inputs.batches(train_rows, batch_size, epochs, seed, distribution))
     batch_rows = batch_size * distribution.num_replicas_in_sync
-
-    shares = loop.popularity(model, vocabularies)
+    softmax = loop.choose_loss(loss, len(model.catalogue), batch_rows)
+    purchases = purchases_of(vocabularies, vocabularies_path, model.catalogue)
+    shares = tf.constant(purchases / purchases.sum(), tf.float32)
+    step = loop.training_step(model, adam, loop.loss_function(softmax, model, shares), distribution, batch_size)
+    iterator = iter(inputs.batches(train_rows, batch_size, epochs, seed, distribution))
     chance = loop.chance_loss(softmax, shares, train_rows.target, batch_rows, seed)
 
     # Every worker of a cluster takes part in saving, but only the chief's files are kept.

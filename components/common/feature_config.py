@@ -205,11 +205,6 @@ def load(config: str) -> FeatureConfig:
         ) from None
 
 
-def to_json(config: FeatureConfig) -> str:
-    """The config as one line of JSON, defaults written out: what artifacts record."""
-    return config.model_dump_json()
-
-
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:117]}..."

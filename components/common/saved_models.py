@@ -1,6 +1,7 @@
 """Runs the SavedModels of `model/` on raw columns with TensorFlow alone, without a line of the trainer's code."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ def read_metadata(folder: str) -> dict[str, Any]:
 
 
 def product_columns(
-    catalogue: list[str], products: dict[str, dict[str, Any]], columns: dict[str, str], where: str
+    catalogue: list[str], products: dict[str, dict[str, Any]], columns: Mapping[str, str], where: str
 ) -> dict[str, np.ndarray]:
     """The catalogue as raw candidate columns.
 
@@ -134,7 +135,7 @@ def product_columns(
                 f"{where}, field products, product {product}",
                 f"no {', '.join(missing)}" if product in products else "nothing",
                 "every product of the model's catalogue, with the columns that the model reads",
-                "Use the examples that the model was trained on.",
+                "Use examples that were extracted with the feature config of the model.",
             )
     types = {"string": object, "int64": np.int64, "float": np.float32}
     raw = {

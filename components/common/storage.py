@@ -81,7 +81,7 @@ def publish(path: str, marker: str) -> Iterator[str]:
     Raises:
         InputError: `path` already holds an artifact, or something else that would be overwritten.
     """
-    refuse_overwrite(path, marker)
+    refuse_overwrite(path)
     if is_remote(path):
         with tempfile.TemporaryDirectory() as work:
             yield work
@@ -123,12 +123,6 @@ def remove(path: str) -> None:
         fs.rm(inner, recursive=True)
 
 
-def copy_file(source: str, target: str) -> None:
-    """Copies one file, local or gs:// on either side."""
-    with fsspec.open(source, "rb") as reader, fsspec.open(target, "wb", auto_mkdir=True) as writer:
-        shutil.copyfileobj(reader, writer)
-
-
 def publish_file(path: str, text: str) -> None:
     """Writes one file, whole or not at all.
 
@@ -153,7 +147,7 @@ def publish_file(path: str, text: str) -> None:
         raise
 
 
-def refuse_overwrite(path: str, marker: str) -> None:
+def refuse_overwrite(path: str) -> None:
     """Raises InputError where writing to `path` would replace or mix with what is there."""
     if is_remote(path):
         taken = exists(path) and not exists(join(path, UNFINISHED))

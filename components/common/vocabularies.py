@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from components.common import schema, storage
 from components.common.errors import InputError
 
@@ -35,3 +37,10 @@ def require(features: dict[str, dict[str, Any]], path: str, name: str, field: st
             "Run the VocabBuilder with this feature config.",
         )
     return features[name][field]
+
+
+def purchases_of(features: dict[str, dict[str, Any]], path: str, catalogue: list[str]) -> np.ndarray:
+    """Training purchases of each product of the catalogue, float64 [N]."""
+    tokens = require(features, path, schema.PRODUCT, "tokens")
+    counts = dict(zip(tokens, require(features, path, schema.PRODUCT, "counts"), strict=True))
+    return np.array([counts.get(product, 0) for product in catalogue], np.float64)

@@ -68,7 +68,7 @@ def extract(
     parameters = query_parameters(split, train_share, validation_share, catalogue_size, min_purchases)
     options = beam.options(beam_options)
     _check_reach(purchases, products, output_path, options)
-    storage.refuse_overwrite(output_path, schema.METADATA)
+    storage.refuse_overwrite(output_path)
     described: dict[Table, str] = {"purchases": f"purchases {purchases}", "products": f"products {products}"}
 
     with _open(purchases, products, project, temp_dataset) as source, contextlib.ExitStack() as output:

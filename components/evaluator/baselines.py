@@ -1,7 +1,6 @@
 """What a shop knows without a model: best sellers, and what each customer keeps buying."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +8,6 @@ import pyarrow.compute as pc
 
 from components.common import examples, schema
 from components.common.ranking import count_better
-from components.common.vocabularies import require
 from components.evaluator.data import Split
 from components.evaluator.metrics import Ranks
 
@@ -50,13 +48,6 @@ class Purchases:
     def totals(self) -> np.ndarray:
         """Purchases per customer, int64 [C]."""
         return np.diff(np.concatenate([[0], np.cumsum(self.counts)])[self.starts])
-
-
-def popularity_counts(vocabularies: dict[str, dict[str, Any]], path: str, catalogue: list[str]) -> np.ndarray:
-    """Training purchases of each product of the catalogue, float64 [N]."""
-    tokens = require(vocabularies, path, schema.PRODUCT, "tokens")
-    counts = dict(zip(tokens, require(vocabularies, path, schema.PRODUCT, "counts"), strict=True))
-    return np.array([counts.get(product, 0) for product in catalogue], np.float64)
 
 
 def popularity(split: Split, counts: np.ndarray) -> Ranks:

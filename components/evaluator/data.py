@@ -15,7 +15,6 @@ class Split(NamedTuple):
 
     queries: dict[str, np.ndarray]  # raw columns of the distinct queries: {column: [U]}
     query: np.ndarray  # int64 [R], the query of each row
-    query_customer: np.ndarray  # int64 [U], the customer of each query
     customers: np.ndarray  # bytes [C], distinct
     customer: np.ndarray  # int64 [R], the customer of each row
     target: np.ndarray  # int64 [R], the row's product as a catalogue index, or NOT_IN_CATALOGUE
@@ -39,7 +38,6 @@ def read(files: list[str], query_columns: dict[str, str], catalogue: np.ndarray)
     return Split(
         queries={column: raw[column][first] for column in query_columns},
         query=query,
-        query_customer=customer[first],
         customers=raw[schema.CUSTOMER][first_of_customer],
         customer=customer,
         target=pc.fill_null(place, NOT_IN_CATALOGUE).to_numpy().astype(np.int64),

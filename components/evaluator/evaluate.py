@@ -11,7 +11,7 @@ from components.common import examples as shards
 from components.common import saved_models, schema, storage
 from components.common.errors import InputError
 from components.common.ranking import NOT_IN_CATALOGUE, count_better, embedding_scores
-from components.common.vocabularies import read_vocabularies, require
+from components.common.vocabularies import purchases_of, read_vocabularies, require
 from components.evaluator import baselines, customers, data, metrics, report
 from components.evaluator.metrics import Ranks
 
@@ -46,7 +46,7 @@ def evaluate(
         InputError: for anything in the inputs that the user can put right; nothing is written.
     """
     started = time.monotonic()
-    storage.refuse_overwrite(output_path, EVALUATION)
+    storage.refuse_overwrite(output_path)
     features = read_vocabularies(vocabularies)
     with contextlib.ExitStack() as stack:
         model, examples = (stack.enter_context(storage.staged(path)) for path in (model, examples))
@@ -62,7 +62,7 @@ def evaluate(
             query_model.embed(rows.queries, schema.CUSTOMER),
             candidate_model.embed(products, schema.PRODUCT),
         )
-        counts = baselines.popularity_counts(features, vocabularies, catalogue)
+        counts = purchases_of(features, vocabularies, catalogue)
         purchases = baselines.Purchases(
             shards.shards(storage.join(examples, "train")), rows.customers, products[schema.PRODUCT]
         )
@@ -78,7 +78,7 @@ def evaluate(
         "model_version": model_metadata["model_version"],
         "split": split,
         "rows": len(rows.target),
-        "queries": len(rows.query_customer),
+        "queries": int(rows.query.max()) + 1,
         "customers": len(rows.customers),
         "training_customers": len(known),
         "catalogue_size": len(catalogue),

@@ -35,7 +35,7 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
         InputError: for anything in the inputs that the user can put right, and where the model does not
             recommend what its towers say; nothing is written.
     """
-    storage.refuse_overwrite(output_path, RELEASE)
+    storage.refuse_overwrite(output_path)
     measured = _read_evaluation(evaluation)
     with contextlib.ExitStack() as stack:
         model, examples = (stack.enter_context(storage.staged(path)) for path in (model, examples))
