@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from typing import Annotated, Literal, get_args
 
 import pydantic
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.common import schema, storage
-from components.common.errors import InputError
+from components.common import schema
+from components.common.config import load as load_model
 
 Dim = Annotated[int, Field(ge=4, le=1024)] | Literal["auto"]
 Column = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 ColumnType = Literal["string", "int64", "float"]
+CarriedType = Literal["string", "int64", "float", "list<string>"]
 AUTO_DIMS = ((50, 8), (500, 16), (5_000, 32), (50_000, 64), (500_000, 128))
 Period = Literal["hour", "weekday", "day_of_month", "month"]
 PERIODS: tuple[Period, ...] = get_args(Period)
@@ -119,12 +119,17 @@ Feature = Annotated[
 
 
 class Tower(BaseModel):
-    """The features that one tower concatenates and the widths of its Dense layers; the last is the embedding's."""
+    """The features that one tower concatenates and the widths of its Dense layers; the last is the embedding's.
+
+    `carried` names further columns of the tower's table, with their types: they travel into the Examples without
+    being features yet.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
     layers: Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1)] = (128, 64, 32)
+    carried: dict[Column, CarriedType] = Field(default_factory=dict)
 
     @pydantic.model_validator(mode="after")
     def _unique(self) -> "Tower":
@@ -186,28 +191,8 @@ def load(config: str) -> FeatureConfig:
     Raises:
         InputError: naming the file and the entry.
     """
-    is_text = "\n" in config or "{" in config
-    where = "feature config" if is_text else config
-    try:
-        document = yaml.safe_load(config if is_text else storage.read_text(config, "a feature config"))
-    except yaml.YAMLError as error:
-        raise InputError(where, f"invalid YAML ({error})", "YAML or JSON", "Correct the syntax.") from None
-    try:
-        return FeatureConfig.model_validate(document)
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise InputError(
-            f"{where}, {place}",
-            _short(first["input"]),
-            first["msg"],
-            "Correct this entry; `python -m components.common.feature_config --schema` prints what is allowed.",
-        ) from None
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."
+    remedy = "Correct this entry; `python -m components.common.feature_config --schema` prints what is allowed."
+    return load_model(FeatureConfig, config, "feature config", remedy)
 
 
 def main() -> None:

@@ -64,6 +64,15 @@ def shown(what: str, total: int = 0) -> Iterator[None]:
         _current = None
 
 
+@contextlib.contextmanager
+def step(what: str) -> Iterator[None]:
+    """Says that a step of unknown length has begun, and how long it took."""
+    print(f"{what} ...", file=sys.stderr, flush=True)
+    started = time.monotonic()
+    yield
+    print(f"{what}: {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
+
+
 def advance(rows: int) -> None:
     """Reports rows done. On a Beam worker in another process there is nothing to show, and this does nothing."""
     if _current is not None:

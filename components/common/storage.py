@@ -3,16 +3,18 @@
 import contextlib
 import json
 import os
-import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import fsspec
 
+from components.common import partial
 from components.common.errors import InputError
 
-UNFINISHED = "_unfinished"  # in a remote folder that a run is writing
+BLOCKED = (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+UNFINISHED = "_unfinished"  # the mark on a remote folder that a run is writing, or was when it ended
 
 
 def is_remote(path: str) -> bool:
@@ -24,25 +26,25 @@ def join(*parts: str) -> str:
 
 
 def exists(path: str) -> bool:
-    fs, inner = fsspec.core.url_to_fs(path)
-    return bool(fs.exists(inner))
+    with _explained(path):
+        fs, inner = fsspec.core.url_to_fs(path)
+        return bool(fs.exists(inner))
 
 
 def list_files(pattern: str) -> list[str]:
     """Paths that match a glob, sorted, in the form they were asked for (local or gs://)."""
-    fs, inner = fsspec.core.url_to_fs(pattern)
-    return sorted(fs.unstrip_protocol(p) if is_remote(pattern) else p for p in fs.glob(inner))
+    with _explained(pattern):
+        fs, inner = fsspec.core.url_to_fs(pattern)
+        return sorted(fs.unstrip_protocol(p) if is_remote(pattern) else p for p in _glob(fs, inner))
 
 
 def read_text(path: str, what: str) -> str:
     """The text of a file; `what` names it in the error when it is not there or not UTF-8."""
     try:
-        with fsspec.open(path, "rt", encoding="utf-8") as file:
+        with _explained(path), fsspec.open(path, "rt", encoding="utf-8") as file:
             return str(file.read())
     except FileNotFoundError:
         raise InputError(path, "no such file", what, "Check the path, or run the component that writes it.") from None
-    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        raise InputError(path, error.strerror or "no access", what, "Check the path and its permissions.") from None
     except UnicodeDecodeError as error:
         raise InputError(path, f"bytes that are not UTF-8 ({error})", what, "Write the file again as UTF-8.") from None
 
@@ -59,8 +61,7 @@ def read_json(path: str, what: str) -> dict[str, Any]:
 
 def write_json(path: str, value: dict[str, Any]) -> None:
     """Writes deterministic, human-readable JSON, names in their own script."""
-    with fsspec.open(path, "wt", encoding="utf-8") as file:
-        file.write(to_json(value))
+    _write_text(path, to_json(value))
 
 
 def to_json(value: dict[str, Any]) -> str:
@@ -79,47 +80,52 @@ def publish(path: str, marker: str) -> Iterator[str]:
         marker: The file that every reader of this artifact opens first, relative to the folder.
 
     Raises:
-        InputError: `path` already holds an artifact, or something else that would be overwritten.
+        InputError: `path` already holds an artifact, or something else that would be overwritten, or is out of reach.
     """
     refuse_overwrite(path)
     if is_remote(path):
         with tempfile.TemporaryDirectory() as work:
             yield work
-            _upload(work, path, marker)
+            with in_place(path):
+                _upload(work, path, marker)
         return
-    parent, name = os.path.split(os.path.abspath(path))
-    os.makedirs(parent, exist_ok=True)
-    work = tempfile.mkdtemp(prefix=f".{name}.", suffix=".partial", dir=parent)
-    os.chmod(work, 0o755)
-    try:
+    with _beside(path) as work:
         yield work
         if os.path.isdir(path):
             os.rmdir(path)  # refuse_overwrite made sure that it is empty
         os.rename(work, path)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
 
 
 @contextlib.contextmanager
 def in_place(path: str) -> Iterator[str]:
-    """Yields a remote folder itself, emptied before, and emptied again when the block fails.
+    """Yields a remote folder itself, for writers that are many machines; they write what readers ask for last.
 
-    For writers that are many machines. The marker must be what is written last.
+    The mark is put there first and taken away last, so all that an unfinished run leaves is in a marked folder, which
+    the next run empties. A failed block empties the folder as well but leaves the mark: its workers may still write.
+
+    Raises:
+        InputError: the folder holds something that no unfinished run left, another run began to write it in the
+            meantime, or it is out of reach.
     """
-    _begin(path)
+    refuse_overwrite(path)
+    mark = f"Run {uuid.uuid4().hex} is writing this folder, or was ended while it did.\n"
+    _write_text(join(path, UNFINISHED), mark)
+    _clear(path)
     try:
         yield path
+        _expect_mark(path, mark)
         remove(join(path, UNFINISHED))
     except BaseException:
-        remove(path)
+        with contextlib.suppress(Exception):  # the block's error says more
+            if _is_marked(path, mark):
+                _clear(path)
         raise
 
 
 def remove(path: str) -> None:
     """Removes a file or folder, if there is one."""
-    fs, inner = fsspec.core.url_to_fs(path)
-    if fs.exists(inner):
+    with _explained(path), contextlib.suppress(FileNotFoundError):
+        fs, inner = fsspec.core.url_to_fs(path)
         fs.rm(inner, recursive=True)
 
 
@@ -127,51 +133,28 @@ def publish_file(path: str, text: str) -> None:
     """Writes one file, whole or not at all.
 
     Raises:
-        InputError: the file is already there.
+        InputError: the file is already there, or out of reach.
     """
     if exists(path):
         raise InputError(path, "the output of another run", "a path that is free", "Choose another path or delete it.")
     if is_remote(path):
-        with fsspec.open(path, "wt", encoding="utf-8") as file:  # an object appears when its upload is complete
-            file.write(text)
+        _write_text(path, text)  # an object appears when its upload is complete
         return
-    parent, name = os.path.split(os.path.abspath(path))
-    os.makedirs(parent, exist_ok=True)
-    work = os.path.join(parent, f".{name}.{os.getpid()}.partial")
-    try:
-        with open(work, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.rename(work, path)
-    except BaseException:
-        remove(work)
-        raise
+    with _beside(path) as work:
+        file = join(work, os.path.basename(path))
+        _write_text(file, text)
+        os.rename(file, path)
 
 
 def refuse_overwrite(path: str) -> None:
     """Raises InputError where writing to `path` would replace or mix with what is there."""
     if is_remote(path):
-        taken = exists(path) and not exists(join(path, UNFINISHED))
+        files = _find(path)
+        taken = bool(files) and UNFINISHED not in files
     else:
         taken = os.path.isfile(path) or (os.path.isdir(path) and bool(os.listdir(path)))
     if taken:
         raise InputError(path, "the output of another run", "a path that is free", "Choose another path or delete it.")
-
-
-def _upload(folder: str, path: str, marker: str) -> None:
-    _begin(path)
-    fs, inner = fsspec.core.url_to_fs(path)
-    files = [os.path.join(root, name) for root, _, names in os.walk(folder) for name in names]
-    relative = sorted((os.path.relpath(file, folder) for file in files), key=lambda name: (name == marker, name))
-    for name in relative:
-        fs.put_file(os.path.join(folder, name), join(inner, name))
-    remove(join(path, UNFINISHED))
-
-
-def _begin(path: str) -> None:
-    """Clears what a killed run left in a remote folder, and says that the folder is being written."""
-    remove(path)
-    with fsspec.open(join(path, UNFINISHED), "wt", encoding="utf-8") as file:
-        file.write("A run is writing this folder, or was killed while it did.\n")
 
 
 @contextlib.contextmanager
@@ -180,15 +163,105 @@ def staged(path: str) -> Iterator[str]:
     if not is_remote(path):
         yield path
         return
-    fs, inner = fsspec.core.url_to_fs(path)
-    pattern = inner.rpartition("/")[2] if "*" in inner else ""
-    if not (fs.glob(inner) if pattern else fs.exists(inner)):
-        raise InputError(path, "nothing there", "a file, folder or glob", "Check the path and your permissions.")
     with tempfile.TemporaryDirectory() as folder:
-        if pattern:
-            fs.get(fs.glob(inner), folder)
-            yield os.path.join(folder, pattern)
-            return
-        local = os.path.join(folder, os.path.basename(inner.rstrip("/")))
-        fs.get(inner, local, recursive=True)
-        yield local
+        with _explained(path):
+            fs, inner = fsspec.core.url_to_fs(path)
+            name = os.path.basename(inner.rstrip("/"))
+            matches = _glob(fs, inner) if "*" in inner else []
+            if not (matches if "*" in inner else fs.exists(inner)):
+                remedy = "Check the path and your permissions."
+                raise InputError(path, "nothing there", "a file, folder or glob", remedy)
+            fs.get(matches or inner, folder if matches else join(folder, name), recursive=not matches)
+        yield join(folder, name)
+
+
+@contextlib.contextmanager
+def _beside(path: str) -> Iterator[str]:
+    """Yields a folder beside a local path (see `partial`)."""
+    with contextlib.ExitStack() as stack:
+        with _explained(path):
+            work = stack.enter_context(partial.folder(path))
+        yield work
+
+
+def _glob(fs: fsspec.AbstractFileSystem, pattern: str) -> list[str]:
+    try:
+        return list(fs.glob(pattern))
+    except FileNotFoundError:  # no such bucket
+        return []
+
+
+def _find(path: str) -> list[str]:
+    """All files in a remote folder, relative to it; a path that is a file itself is "" in it.
+
+    fsspec keeps what `ls` lists, and would not see what Beam's workers write past it; `find` asks every time.
+    """
+    with _explained(path), _placed(path):
+        fs, inner = fsspec.core.url_to_fs(path)
+        return [file.removeprefix(inner).lstrip("/") for file in fs.find(inner)]
+
+
+def _write_text(path: str, text: str) -> None:
+    with _explained(path), _placed(path), fsspec.open(path, "wt", encoding="utf-8") as file:
+        file.write(text)
+
+
+@contextlib.contextmanager
+def _placed(path: str) -> Iterator[None]:
+    """Says in an InputError that the place where something is to be written is not there."""
+    try:
+        yield
+    except FileNotFoundError:
+        remedy = "Create it, or correct the path."
+        raise InputError(path, "no such bucket or folder", "a place that exists", remedy) from None
+
+
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Says in an InputError that a path is out of reach; whether its absence is an error is for the caller to say."""
+    try:
+        yield
+    except (FileNotFoundError, InputError):
+        raise
+    except Exception as error:
+        # gcsfs raises an OSError or a ValueError with nothing but a text, an error with a code, or google.auth's.
+        denied = str(error).startswith(("Forbidden", "Bad Request")) or getattr(error, "code", None) in (401, 403)
+        denied = denied or type(error).__module__.startswith("google.auth")
+        if not denied and not isinstance(error, BLOCKED):
+            raise
+        found = getattr(error, "strerror", None) or " ".join(str(error).split())
+        remedy = "Check the path, the account that runs this, and its permissions."
+        raise InputError(path, found, "a path that may be read or written", remedy) from None
+
+
+def _upload(folder: str, path: str, marker: str) -> None:
+    files = [os.path.join(root, name) for root, _, names in os.walk(folder) for name in names]
+    relative = sorted((os.path.relpath(file, folder) for file in files), key=lambda name: (name == marker, name))
+    fs, inner = fsspec.core.url_to_fs(path)
+    with _explained(path):
+        for name in relative:
+            fs.put_file(os.path.join(folder, name), join(inner, name))
+
+
+def _expect_mark(path: str, mark: str) -> None:
+    if not _is_marked(path, mark):
+        found, remedy = "files of a run that began later", "Run again, one run at a time for one path."
+        raise InputError(path, found, "those of this run alone", remedy)
+
+
+def _is_marked(path: str, mark: str) -> bool:
+    fs, inner = fsspec.core.url_to_fs(join(path, UNFINISHED))
+    with contextlib.suppress(FileNotFoundError):
+        return bool(fs.cat_file(inner) == mark.encode())
+    return False
+
+
+def _clear(path: str) -> None:
+    """Empties a remote folder but for the mark: its own files first, because one of them is what readers ask for."""
+    files = sorted(name for name in _find(path) if name != UNFINISHED)
+    fs, inner = fsspec.core.url_to_fs(path)
+    with _explained(path):
+        for deep in (False, True):
+            group = [join(inner, name) for name in files if ("/" in name) is deep]
+            if group:
+                fs.rm(group)

@@ -9,7 +9,6 @@ Example and Feature: https://github.com/tensorflow/tensorflow/blob/master/tensor
 TFRecord framing: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
 """
 
-import functools
 import struct
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -27,7 +26,7 @@ BinaryArray: TypeAlias = Any
 
 # A protobuf tag is field number << 3 | wire type; wire type 2 is "length, then bytes".
 MAP_KEY, MAP_VALUE = b"\x0a", b"\x12"
-FEATURES = FEATURE_ENTRY = PACKED_VALUES = b"\x0a"
+FEATURES = FEATURE_ENTRY = VALUES = b"\x0a"
 BYTES_LIST, FLOAT_LIST, INT64_LIST = b"\x0a", b"\x12", b"\x1a"
 CRC_MASK_DELTA = 0xA282EAD8
 MAX_VARINT_BYTES = 10
@@ -38,7 +37,7 @@ def encode(batch: pa.RecordBatch) -> bytes:
     """Frames every row of a batch as one TFRecord that holds a tf.train.Example.
 
     Args:
-        batch: Columns of string, integer or float type, without nulls; floats become float32.
+        batch: Columns of string, list of string, integer or float type, without nulls; floats become float32.
 
     Returns:
         The records one after another, ready to be compressed and appended to a TFRecord file.
@@ -55,35 +54,66 @@ def _examples(batch: pa.RecordBatch) -> BinaryArray:
     """Serialized Examples [rows]."""
     parts: list[BinaryArray] = []
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        list_tag, payload = _payload(name, column)
-        prefixes = _by_length(pc.binary_length(payload), functools.partial(_feature_prefix, name, list_tag))
-        parts += [prefixes, payload]
+        parts += _feature(name, column)
     lengths = sum(pc.binary_length(part).to_numpy() for part in parts)
     header = _by_length(pa.array(lengths), lambda n: FEATURES + _varint(n))
     return pc.binary_join_element_wise(header, *parts, NO_SEPARATOR)
 
 
-def _payload(name: str, column: pa.Array) -> tuple[bytes, BinaryArray]:
-    """The tag of the Feature's list and the encoded values [rows] of a column."""
+def _feature(name: str, column: pa.Array) -> tuple[BinaryArray, BinaryArray]:
+    """One column's map entries, each as the bytes [rows] before its values and the values [rows] themselves."""
     if column.null_count:
         found = f"{column.null_count} nulls in {len(column)} rows"
         raise InputError(f"column {name}", found, "a value in every row", "Fill or leave out these rows in the source.")
-    if pa.types.is_floating(column.type):
-        return FLOAT_LIST, _fixed32(column.to_numpy(zero_copy_only=False).astype("<f4"))
-    if pa.types.is_integer(column.type):
-        return INT64_LIST, _varints(column.to_numpy(zero_copy_only=False).astype(np.int64))
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return BYTES_LIST, column.cast(pa.string()).cast(pa.binary())
-    raise InputError(f"column {name}", f"type {column.type}", "string, integer or float", "Cast it in the query.")
+    kind = column.type
+    if pa.types.is_list(kind) and _is_text(kind.value_type):
+        values = _strings(name, column)  # every string of a list carries its own tag and length
+        return _by_length(pc.binary_length(values), lambda n: _entry(name, BYTES_LIST, b"", n)), values
+    if pa.types.is_floating(kind):
+        list_tag, values = FLOAT_LIST, _fixed32(column.to_numpy(zero_copy_only=False).astype("<f4"))
+    elif pa.types.is_integer(kind):
+        list_tag, values = INT64_LIST, _varints(column.to_numpy(zero_copy_only=False).astype(np.int64))
+    elif _is_text(kind):
+        list_tag, values = BYTES_LIST, column.cast(pa.string()).cast(pa.binary())
+    else:
+        expected, remedy = "string, list of string, integer or float", "Cast it in the query."
+        raise InputError(f"column {name}", f"type {kind}", expected, remedy)
+    return _by_length(pc.binary_length(values), lambda n: _entry(name, list_tag, VALUES + _varint(n), n)), values
 
 
-def _feature_prefix(name: str, list_tag: bytes, length: int) -> bytes:
-    """All bytes of one entry of the map Features.feature that precede a payload of `length` bytes."""
-    values = PACKED_VALUES + _varint(length)
-    feature = list_tag + _varint(len(values) + length) + values
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _entry(name: str, list_tag: bytes, in_front: bytes, length: int) -> bytes:
+    """All bytes of one entry of the map Features.feature that precede `length` bytes of values.
+
+    Args:
+        name: The key.
+        list_tag: Of the list in the Feature's oneof.
+        in_front: What the list has before its values: tag and length of a packed field or of a single string.
+        length: Bytes of the values.
+    """
+    feature = list_tag + _varint(len(in_front) + length) + in_front
     key = MAP_KEY + _varint(len(name.encode())) + name.encode()
     value = MAP_VALUE + _varint(len(feature) + length) + feature
     return FEATURE_ENTRY + _varint(len(key) + len(value) + length) + key + value
+
+
+def _strings(name: str, column: Any) -> BinaryArray:
+    """Lists of strings [rows], each string with its tag and length in front."""
+    texts = column.flatten().cast(pa.string()).cast(pa.binary())
+    if texts.null_count:
+        found = f"{texts.null_count} nulls in lists"
+        raise InputError(f"column {name}", found, "lists of strings", "Leave out the nulls in the source.")
+    tagged = pc.binary_join_element_wise(
+        _by_length(pc.binary_length(texts), lambda n: VALUES + _varint(n)), texts, NO_SEPARATOR
+    )
+    # A list's strings lie one after another, so a list is the bytes from where its first begins to where its last ends.
+    ends = np.frombuffer(tagged.buffers()[1], np.int32)[tagged.offset : tagged.offset + len(tagged) + 1]
+    counts = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+    offsets = np.ascontiguousarray(ends[np.concatenate([[0], np.cumsum(counts)])])
+    return pa.Array.from_buffers(pa.binary(), len(column), [None, pa.py_buffer(offsets.data), tagged.buffers()[2]])
 
 
 def _framed(records: BinaryArray) -> BinaryArray:

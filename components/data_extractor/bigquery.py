@@ -1,4 +1,4 @@
-"""Purchases and products in BigQuery: one query into a temporary table, read over the Storage Read API as Arrow.
+"""Purchases and products in BigQuery: queries into temporary tables, read over the Storage Read API as Arrow.
 
 Beam's own ReadFromBigQuery cannot be pointed at another endpoint and makes a dataset of its own; the two public
 clients can be, and need only a dataset that exists.
@@ -8,26 +8,51 @@ Storage Read API: https://cloud.google.com/bigquery/docs/reference/storage
 
 import contextlib
 import os
+import random
+import re
+import sys
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from components.common.errors import InputError
-from components.data_extractor.sources import TABLE, Source, Table, with_names
+from components.data_extractor.sources import STEPS, TABLE, Source, Step, Table, with_names
 
 if TYPE_CHECKING:
-    from google.cloud import bigquery, bigquery_storage_v1
+    from google.cloud import bigquery
+    from google.cloud.bigquery_storage_v1.services import big_query_read
 
 MAX_STREAMS = 64
+PATIENCE = 120.0  # seconds in which a request is repeated; the clients' own ten minutes look like a hang
+ATTEMPTS = 7  # to go on with a stream that gives no row in between, over about a minute
+FIRST_PAUSE = 1.0  # seconds, doubled from one attempt to the next
+CALL_SECONDS = 300.0  # a call that hangs is given up then; one that only takes longer goes on in another call
+LABEL_KEY = re.compile(r"[^\W\d_][\w-]{0,62}")
+LABEL_VALUE = re.compile(r"[\w-]{0,63}")
+MAX_LABELS = 64
 TYPES = {
     "STRING": "string",
     **dict.fromkeys(("INTEGER", "INT64"), "int64"),
     **dict.fromkeys(("FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"), "float"),
     **dict.fromkeys(("TIMESTAMP", "DATETIME"), "timestamp"),
 }
+# What BigQuery says no to, by HTTP status (those of gRPC are mapped to them): what it expected, and what to do.
+ANSWERS = {
+    400: ("a query that BigQuery accepts", "Check the columns of both tables."),
+    401: ("valid credentials", "Run gcloud auth application-default login, or give the job a service account."),
+    403: (
+        "permission",
+        "Grant BigQuery Job User, Data Viewer and Read Session User, and Data Editor on the temporary dataset; "
+        "where the message names a quota, raise it or wait.",
+    ),
+    404: ("tables that exist", "Check project, dataset, table and location."),
+    503: ("an answer", "Check the network, and BIGQUERY_EMULATOR_HOST and BIGQUERY_STORAGE_EMULATOR_HOST if set."),
+}
+OVER_LIMIT = "a query within max_bytes_billed", "Raise max_bytes_billed, or pass a view of fewer rows."
 PARAMETER_TYPES = {str: "STRING", int: "INT64", float: "FLOAT64"}
 
 
@@ -42,25 +67,27 @@ class Endpoint:
     rest: str = field(default_factory=lambda: os.environ.get("BIGQUERY_EMULATOR_HOST", ""))
     grpc: str = field(default_factory=lambda: os.environ.get("BIGQUERY_STORAGE_EMULATOR_HOST", ""))
 
-    def client(self) -> "bigquery.Client":
+    def client(self, location: str) -> "bigquery.Client":
         from google.auth.credentials import AnonymousCredentials
         from google.cloud import bigquery
 
         if not self.rest:
-            return bigquery.Client(project=self.project)
+            return bigquery.Client(self.project, location=location or None)
         url = self.rest if "://" in self.rest else f"http://{self.rest}"
-        return bigquery.Client(self.project, AnonymousCredentials(), client_options={"api_endpoint": url})
+        options = {"api_endpoint": url}
+        return bigquery.Client(self.project, AnonymousCredentials(), location=location or None, client_options=options)
 
-    def reader(self) -> "bigquery_storage_v1.BigQueryReadClient":
+    def reader(self) -> "big_query_read.BigQueryReadClient":
+        # The generated client, because the one around it takes up a broken stream for ever and without a pause.
         import grpc
-        from google.cloud import bigquery_storage_v1
+        from google.cloud.bigquery_storage_v1.services import big_query_read
         from google.cloud.bigquery_storage_v1.services.big_query_read import transports
 
         if not self.grpc:
-            return bigquery_storage_v1.BigQueryReadClient()
+            return big_query_read.BigQueryReadClient()
         channel = grpc.insecure_channel(self.grpc, options=[("grpc.max_receive_message_length", -1)])
         transport = transports.BigQueryReadGrpcTransport(channel=channel)
-        return bigquery_storage_v1.BigQueryReadClient(transport=transport)
+        return big_query_read.BigQueryReadClient(transport=transport)
 
 
 @dataclass(frozen=True)
@@ -72,9 +99,39 @@ class BigQueryStream:
     schema: bytes
 
     def read(self) -> Iterator[pa.RecordBatch]:
+        """The stream's rows; where the connection breaks, it goes on behind the last row that arrived.
+
+        Raises:
+            InputError: no permission.
+            RuntimeError: the stream stays broken, or its session has expired.
+        """
+        from google.api_core import exceptions
+
+        again = exceptions.ServerError, exceptions.TooManyRequests, exceptions.Aborted
         schema = pa.ipc.read_schema(pa.py_buffer(self.schema))
-        for response in self.endpoint.reader().read_rows(self.name):
-            yield pa.ipc.read_record_batch(pa.py_buffer(response.arrow_record_batch.serialized_record_batch), schema)
+        rows = failures = 0
+        with _explained(self.name), self.endpoint.reader() as client:
+            while True:
+                try:
+                    for response in client.read_rows(
+                        read_stream=self.name, offset=rows, retry=None, timeout=CALL_SECONDS
+                    ):
+                        data = pa.py_buffer(response.arrow_record_batch.serialized_record_batch)
+                        batch = pa.ipc.read_record_batch(data, schema)
+                        rows, failures = rows + batch.num_rows, 0
+                        yield batch
+                except exceptions.Forbidden:
+                    raise
+                except exceptions.GoogleAPICallError as error:
+                    failures += 1
+                    if failures == ATTEMPTS or not isinstance(error, again):
+                        where = f"{self.name}: broken after {rows:,} rows"
+                        message = f"{where}, attempt {failures} of {ATTEMPTS}: {error}. Run the DataExtractor again."
+                        raise RuntimeError(message) from error
+                else:
+                    return
+                # At random, so that streams which broke together do not come back together.
+                time.sleep(FIRST_PAUSE * 2 ** (failures - 1) * random.uniform(0.5, 1))  # noqa: S311
 
 
 class BigQuerySource(Source):
@@ -84,63 +141,121 @@ class BigQuerySource(Source):
         purchases: project.dataset.table.
         products: project.dataset.table.
         project: The project that pays; by default that of the purchases.
-        temp_dataset: project.dataset, or a dataset of `project`, for the query's result. The table in it is deleted
-            at the end, and expires after a day should this process be killed.
+        temp_dataset: project.dataset, or a dataset of `project`, for the queries' results. The tables in it are
+            deleted at the end, and expire after a day should this process be killed.
+        location: Where the datasets are, such as europe-west3; by default BigQuery finds out.
+        max_bytes_billed: A query that would read more bytes is refused; 0 sets no limit.
+        labels: What every job is labelled with, for the bill.
 
     Raises:
-        InputError: no dataset given, or a name that is not one.
+        InputError: no dataset given, a name that is not one, or a label that BigQuery would refuse.
     """
 
-    def __init__(self, purchases: str, products: str, project: str, temp_dataset: str):
+    def __init__(
+        self,
+        purchases: str,
+        products: str,
+        *,
+        project: str = "",
+        temp_dataset: str = "",
+        location: str = "",
+        max_bytes_billed: int = 0,
+        labels: Mapping[str, str] | None = None,
+    ):
         self.names: dict[str, str] = {"purchases": purchases, "products": products}
         self.endpoint = Endpoint(project or purchases.split(".")[0])
         dataset = temp_dataset if "." in temp_dataset else f"{self.endpoint.project}.{temp_dataset}"
-        self.names["examples"] = f"{dataset}.metro_recs_{uuid.uuid4().hex}"
+        run = uuid.uuid4().hex
+        self.names |= {step: f"{dataset}.metro_recs_{run}_{step}" for step in STEPS}
         if not TABLE.fullmatch(self.names["examples"]):
             remedy = "Name a dataset in which a table may be created for the time of the run."
             raise InputError("temp_dataset", repr(temp_dataset), "project.dataset", remedy)
+        self.location, self.max_bytes_billed, self.labels = location, max_bytes_billed, dict(labels or {})
+        check_labels(self.labels)
+        self.stored: list[str] = []
 
     def __enter__(self) -> "BigQuerySource":
-        self.client = self.endpoint.client()
+        with _explained(f"project {self.endpoint.project}"):
+            self.client = self.endpoint.client(self.location)
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
-            self.client.delete_table(self.names["examples"], not_found_ok=True)
-        finally:
-            self.client.close()
+        from google.api_core.exceptions import GoogleAPIError
+        from google.auth.exceptions import GoogleAuthError
+
+        with contextlib.closing(self.client):
+            for table in self.stored:
+                try:
+                    self.client.delete_table(table, not_found_ok=True, retry=_retry())
+                except (
+                    GoogleAPIError,
+                    GoogleAuthError,
+                    OSError,
+                ) as error:  # what was extracted is whole, and the table expires
+                    print(f"{table}: not deleted, expires within a day ({error})", file=sys.stderr)
 
     def columns(self, table: Table) -> dict[str, str]:
         with _explained(f"{table} {self.names[table]}"):
-            fields = self.client.get_table(self.names[table]).schema
-        return {f.name: "a list" if f.mode == "REPEATED" else TYPES.get(f.field_type, f.field_type) for f in fields}
+            fields = self.client.get_table(self.names[table], retry=_retry()).schema
+        return {field.name: column_type(field.field_type, field.mode) for field in fields}
 
     def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return [dict(row.items()) for row in self._run(with_names(sql, self.names), parameters)]
+        with self._query_explained():
+            return [dict(row.items()) for row in _result(self._query(with_names(sql, self.names), parameters))]
 
-    def materialise(self, sql: str, parameters: Mapping[str, Any]) -> list[BigQueryStream]:
+    def materialise(self, name: Step, sql: str, parameters: Mapping[str, Any]) -> None:
+        """Says how much the query reads, then stores its result.
+
+        Raises:
+            InputError: it would read more than `max_bytes_billed`, or BigQuery refuses it.
+        """
+        statement = create_table(self.names[name], with_names(sql, self.names))
+        with self._query_explained():
+            # The very statement, so that a missing dataset or permission shows before anything is billed.
+            dry = self._query(statement, parameters, dry_run=True, use_query_cache=False)
+        estimate = dry.total_bytes_processed or 0
+        print(f"BigQuery: query {name} reads {size(estimate)}", file=sys.stderr)
+        if 0 < self.max_bytes_billed < estimate:
+            found = f"query {name}, which reads {size(estimate)} ({estimate:,} bytes)"
+            expected = f"at most {size(self.max_bytes_billed)} ({self.max_bytes_billed:,} bytes)"
+            remedy = "Raise max_bytes_billed, or pass a view of fewer partitions as purchases."
+            raise InputError("max_bytes_billed", found, expected, remedy)
+        with self._query_explained():
+            self.stored.append(self.names[name])
+            _result(self._query(statement, parameters))
+
+    def streams(self, columns: Sequence[str]) -> list[BigQueryStream]:
         from google.cloud.bigquery_storage_v1 import types
 
-        self._run(create_table(self.names["examples"], with_names(sql, self.names)), parameters)
         project, dataset, table = self.names["examples"].split(".")
-        with _explained(self.names["examples"]):
-            session = self.endpoint.reader().create_read_session(
+        options = types.ReadSession.TableReadOptions(selected_fields=columns, row_restriction="dropped IS NULL")
+        with _explained(f"temporary table {self.names['examples']}"), self.endpoint.reader() as reader:
+            session = reader.create_read_session(
                 parent=f"projects/{self.endpoint.project}",
                 read_session=types.ReadSession(
                     table=f"projects/{project}/datasets/{dataset}/tables/{table}",
                     data_format=types.DataFormat.ARROW,
+                    read_options=options,
                 ),
                 max_stream_count=MAX_STREAMS,
+                retry=_retry(),
+                timeout=PATIENCE,
             )
         arrow_schema = session.arrow_schema.serialized_schema
         return [BigQueryStream(self.endpoint, stream.name, arrow_schema) for stream in session.streams]
 
-    def _run(self, sql: str, parameters: Mapping[str, Any]) -> Any:
+    def _query(self, sql: str, parameters: Mapping[str, Any], **settings: Any) -> "bigquery.QueryJob":
         from google.cloud import bigquery
 
         typed = [bigquery.ScalarQueryParameter(k, PARAMETER_TYPES[type(v)], v) for k, v in parameters.items()]
-        with _explained(f"{self.names['purchases']} and {self.names['products']}"):
-            return self.client.query(sql, job_config=bigquery.QueryJobConfig(query_parameters=typed)).result()
+        config = bigquery.QueryJobConfig(query_parameters=typed, labels=self.labels, **settings)
+        if self.max_bytes_billed and not config.dry_run:
+            config.maximum_bytes_billed = self.max_bytes_billed
+        return self.client.query(sql, job_config=config, retry=_retry(), job_retry=None)
+
+    def _query_explained(self) -> contextlib.AbstractContextManager[None]:
+        dataset = self.names["examples"].rpartition(".")[0]
+        return _explained(f"purchases {self.names['purchases']}, products {self.names['products']}, dataset {dataset}")
 
 
 def create_table(name: str, sql: str) -> str:
@@ -149,19 +264,63 @@ def create_table(name: str, sql: str) -> str:
     return f"CREATE TABLE `{name}` OPTIONS (expiration_timestamp = {expires}) AS\n{sql}"
 
 
+def column_type(field_type: str, mode: str) -> str:
+    """A column's type as `Source.columns` names it."""
+    kind = TYPES.get(field_type, field_type)
+    if mode != "REPEATED":
+        return kind
+    return "list<string>" if kind == "string" else f"ARRAY<{field_type}>"
+
+
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Raises InputError at a label that BigQuery would refuse: https://cloud.google.com/bigquery/docs/labels-intro."""
+    if len(labels) > MAX_LABELS:
+        raise InputError("labels", str(len(labels)), f"at most {MAX_LABELS}", "Leave some out.")
+    for key, value in labels.items():
+        allowed = "at most 63 lowercase letters, digits, _ and -"
+        if not LABEL_KEY.fullmatch(key) or key != key.lower():
+            raise InputError("labels", f"the key {key!r}", f"{allowed}, a letter first", "Choose another key.")
+        if not LABEL_VALUE.fullmatch(value) or value != value.lower():
+            raise InputError(f"labels, key {key}", repr(value), allowed, "Choose another value.")
+
+
+def size(count: int) -> str:
+    """A number of bytes in words, such as 1.5 GiB."""
+    amount, units = float(count), ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
+    while amount >= 1024 and len(units) > 1:
+        amount, units = amount / 1024, units[1:]
+    return f"{amount:,.{0 if units[0] == 'bytes' else 1}f} {units[0]}"
+
+
+def _result(job: "bigquery.QueryJob") -> Any:
+    from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
+
+    return job.result(retry=_retry(), job_retry=DEFAULT_JOB_RETRY.with_timeout(PATIENCE))
+
+
+def _retry() -> Any:
+    """Repeats a request that a server or the network failed."""
+    from google.cloud.bigquery.retry import DEFAULT_RETRY
+
+    return DEFAULT_RETRY.with_timeout(PATIENCE)
+
+
 @contextlib.contextmanager
 def _explained(where: str) -> Iterator[None]:
-    """Turns what BigQuery refuses into an InputError."""
+    """Turns what BigQuery refuses, or that it does not answer, into an InputError."""
     from google.api_core import exceptions
+    from google.auth.exceptions import GoogleAuthError
 
     try:
         yield
-    except exceptions.NotFound as error:
-        found, remedy = error.message, "Check project, dataset, table and location."
-        raise InputError(where, found, "tables that exist", remedy) from error
-    except exceptions.Forbidden as error:
-        found, remedy = error.message, "Grant BigQuery Job User, Data Viewer and Read Session User."
-        raise InputError(where, found, "permission to read", remedy) from error
-    except exceptions.BadRequest as error:
-        remedy = "Check the columns of both tables."
-        raise InputError(where, error.message, "a query that BigQuery accepts", remedy) from error
+    except exceptions.GoogleAPICallError as error:
+        details = next((detail for detail in error.errors if isinstance(detail, dict)), {})
+        over_limit = details.get("reason") == "bytesBilledLimitExceeded"
+        answer = OVER_LIMIT if over_limit else ANSWERS.get(int(error.code or 0))
+        if answer is None:
+            raise
+        raise InputError(where, details.get("message") or error.message, *answer) from error
+    except GoogleAuthError as error:
+        raise InputError(where, str(error), *ANSWERS[401]) from error
+    except (exceptions.RetryError, OSError) as error:
+        raise InputError(where, str(error), *ANSWERS[503]) from error

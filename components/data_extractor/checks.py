@@ -1,7 +1,7 @@
-"""What must hold for the two tables, checked before anything is written."""
+"""What must hold for the two tables and for the Examples made of them, checked before anything is written."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from components.common import schema
 from components.common.errors import InputError
@@ -11,33 +11,17 @@ from components.data_extractor.sources import PRODUCT_COLUMNS, PURCHASE_COLUMNS,
 ACCEPTED = {"float": ("float", "int64")}
 REQUIRED: dict[Table, dict[str, str]] = {"purchases": PURCHASE_COLUMNS, "products": PRODUCT_COLUMNS}
 
-# The rows that a check looks at. Joined and numbered here, so that a condition is a plain expression.
-FRAMES: dict[Table, str] = {
-    "products": """
-        SELECT products.*, ROW_NUMBER() OVER (PARTITION BY product_id ORDER BY art_name) AS copy_number
-        FROM {products} AS products
-    """,
-    "purchases": """
-        SELECT purchases.*, known.product_id AS known_product
-        FROM {purchases} AS purchases
-        LEFT JOIN (SELECT DISTINCT product_id FROM {products}) AS known ON purchases.product_id = known.product_id
-    """,
-}
-EXAMPLE_COLUMNS: dict[Table, tuple[str, ...]] = {
-    "products": (schema.PRODUCT, schema.NAME),
-    "purchases": (schema.CUSTOMER, schema.PRODUCT, schema.TIMESTAMP, "revenue"),
-}
-
-
-@dataclass(frozen=True)
-class Check:
-    """Rows of `table` for which the SQL `condition` on `field` holds are bad."""
-
-    table: Table
-    field: str
-    condition: str
-    found: str
-    expected: str
+PRODUCTS = """
+SELECT
+  COUNT(*) AS row_count,
+  COUNTIF(product_id IS NULL) AS without_id,
+  COUNT(product_id) - COUNT(DISTINCT product_id) AS repeated,
+  (
+    SELECT MIN(product_id)
+    FROM (SELECT product_id FROM {products} GROUP BY product_id HAVING COUNT(*) > 1)
+  ) AS example
+FROM {products}
+"""
 
 
 def check_columns(source: Source, described: Mapping[Table, str], extras: Mapping[Table, Mapping[str, str]]) -> None:
@@ -61,49 +45,54 @@ def check_columns(source: Source, described: Mapping[Table, str], extras: Mappin
                 raise InputError(where, f"type {found[name]}", kind, "Cast it in a view, and pass the view.")
 
 
-def check_rows(source: Source, described: Mapping[Table, str], extras: Mapping[Table, Mapping[str, str]]) -> None:
-    """Raises InputError at the first check that finds bad rows: how many there are, and one of them.
+def check_products(source: Source, where: str) -> None:
+    """Raises InputError unless the product table has rows, and every product once: else purchases would double."""
+    (found,) = source.rows(PRODUCTS, {})
+    if not found["row_count"]:
+        raise InputError(where, "no rows", "at least one", "Pass products with rows.")
+    field = f"{where}, field {schema.PRODUCT}"
+    remedy = "Correct the data, or pass a view without these rows as products."
+    if found["without_id"]:
+        raise InputError(field, f"{_rows(found['without_id'])} without a value", "a value in every row", remedy)
+    if found["repeated"]:
+        shown = f"{_rows(found['repeated'])} that repeat an id, such as {found['example']}"
+        raise InputError(field, shown, "each id once", remedy)
 
-    One query per table, which returns one row.
+
+def check_numbers(source: Source, described: Mapping[Table, str], extras: Mapping[Table, Mapping[str, str]]) -> None:
+    """Raises InputError where an extra column of numbers has no finite number: no number could stand for it.
+
+    Missing texts, in contrast, travel as empty texts, a token like any other, and the data report counts them.
     """
-    for table in FRAMES:
-        checks = _checks(table, {**REQUIRED[table], **extras[table]})
-        counts = ", ".join(f"COUNTIF({check.condition}) AS bad_{i}" for i, check in enumerate(checks))
-        query = f"SELECT COUNT(*) AS row_count, {counts} FROM ({FRAMES[table]})"  # noqa: S608  no name here is free text
-        (result,) = source.rows(query, {})
-        if not result["row_count"]:
-            raise InputError(described[table], "no rows", "at least one", f"Pass {table} with rows.")
-        for i, check in enumerate(checks):
-            if result[f"bad_{i}"]:
-                raise _finding(source, described[table], check, result[f"bad_{i}"])
+    for table, columns in extras.items():
+        for name, kind in columns.items():
+            if kind not in ("int64", "float"):
+                continue
+            bad = f"`{name}` IS NULL" + (f" OR IS_NAN(`{name}`) OR IS_INF(`{name}`)" if kind == "float" else "")
+            count, example = count_bad(source, bad, [schema.CUSTOMER, schema.PRODUCT, schema.TIMESTAMP, name])
+            if count:
+                found = f"{_rows(count)} without a finite number, such as {example}"
+                remedy = f"Fill it in a view, and pass the view as {table}."
+                raise InputError(f"{described[table]}, field {name}", found, "a number in every row", remedy)
 
 
-def _checks(table: Table, columns: Mapping[str, str]) -> list[Check]:
-    checks = []
-    for name, kind in columns.items():
-        checks.append(Check(table, name, f"`{name}` IS NULL", "without a value", "a value in every row"))
-        if kind == "float":
-            number = f"CAST(`{name}` AS FLOAT64)"
-            condition = f"IS_NAN({number}) OR IS_INF({number})"
-            checks.append(Check(table, name, condition, "with NaN or infinity", "finite numbers"))
-    if table == "products":
-        return [*checks, Check(table, schema.PRODUCT, "copy_number > 1", "that repeat an id", "each id once")]
-    unknown = f"{schema.PRODUCT} IS NOT NULL AND known_product IS NULL"
-    return [
-        *checks,
-        Check(table, "revenue", "revenue < 0", "with a negative value", "values of 0 or more"),
-        Check(table, schema.PRODUCT, unknown, "of a product without metadata", "only ids of the products table"),
-    ]
+def count_bad(source: Source, condition: str, shown: Sequence[str]) -> tuple[int, str]:
+    """How many kept Examples meet an SQL condition, and one of them: (count, "name value, name value")."""
+    where = f"FROM {{examples}} WHERE dropped IS NULL AND ({condition})"
+    (counted,) = source.rows(f"SELECT COUNT(*) AS bad {where}", {})
+    return counted["bad"], example_of(source, where, shown) if counted["bad"] else ""
 
 
-def _finding(source: Source, where: str, check: Check, count: int) -> InputError:
-    columns = ", ".join(f"`{name}`" for name in dict.fromkeys((*EXAMPLE_COLUMNS[check.table], check.field)))
-    bad_rows = f"SELECT {columns} FROM ({FRAMES[check.table]}) WHERE {check.condition}"  # noqa: S608  no name here is free text
-    (example,) = source.rows(f"{bad_rows} ORDER BY {columns} LIMIT 1", {})
-    shown = ", ".join(f"{name} {'NULL' if value is None else value}" for name, value in example.items())
-    return InputError(
-        f"{where}, field {check.field}",
-        f"{count:,} {'row' if count == 1 else 'rows'} {check.found}, such as {shown}",
-        check.expected,
-        f"Correct the data, or pass a view without these rows as {check.table}.",
-    )
+def example_of(source: Source, where: str, shown: Sequence[str]) -> str:
+    """The first row, in the order of the shown columns, as "name value, name value"; `where` begins with FROM."""
+    columns = ", ".join(f"`{name}`" for name in dict.fromkeys(shown))
+    (example,) = source.rows(f"SELECT {columns} {where} ORDER BY {columns} LIMIT 1", {})
+    return described(example)
+
+
+def described(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {'NULL' if value is None else value}" for name, value in row.items())
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} {'row' if count == 1 else 'rows'}"

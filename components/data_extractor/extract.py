@@ -1,26 +1,19 @@
-"""From a purchase log to `examples/`: check, query once, write shards, and metadata.json last."""
+"""From a purchase log to `examples/`: query, check, report, write shards, and metadata.json last."""
 
 import contextlib
-from collections.abc import Mapping
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from components.common import beam, progress, schema, storage
-from components.common.errors import InputError
+from components.common.errors import InputError, expect_at_least
 from components.common.examples import SHARDS
 from components.common.feature_config import load as load_config
-from components.data_extractor import checks, sources, write
+from components.data_extractor import checks, data_report, drift, point_in_time, sources, write
+from components.data_extractor import thresholds as limits
+from components.data_extractor.parameters import query_parameters
 from components.data_extractor.sources import Source, Table
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
-
-HEX_DIGITS = 12  # of the MD5 that places a row in the random split; as many as query.sql takes
-
-SUMMARY = """
-SELECT split, COUNT(*) AS row_count, MIN(`timestamp`) AS first_timestamp, MAX(`timestamp`) AS last_timestamp
-FROM {examples} GROUP BY split
-"""
 
 
 def extract(
@@ -34,8 +27,14 @@ def extract(
     validation_share: float = 0.15,
     catalogue_size: int = 0,
     min_purchases: int = 1,
+    revenue_as_of: Literal["purchase", "training"] = "purchase",
+    thresholds: str = "",
+    previous_metadata: str = "",
     project: str = "",
     temp_dataset: str = "",
+    location: str = "",
+    max_bytes_billed: int = 0,
+    labels: dict[str, str] | None = None,
     beam_options: str = "",
 ) -> dict[str, Any]:
     """Turns a purchase log into TFRecords of tf.train.Example, split into train, validation and test.
@@ -53,8 +52,16 @@ def extract(
         validation_share: Share of the rows that go to validation; the rest is the test split.
         catalogue_size: Keep this many products, those bought by the most customers; 0 keeps all.
         min_purchases: Keep only products bought at least this often.
+        revenue_as_of: What an Example's revenue is of its customer: with purchase, the total of the training purchases
+            before this one; with training, that of the whole training period, the same in all the customer's rows.
+        thresholds: Limits on what the data report finds, a path or YAML or JSON text such as "{duplicate: 0.2}";
+            those not named keep their defaults (components/data_extractor/thresholds.py).
+        previous_metadata: The metadata.json of an earlier run, local or gs://, to measure drift against.
         project: Google Cloud project that pays for the query; by default the project of the purchases.
-        temp_dataset: BigQuery dataset (project.dataset) for the query's temporary result.
+        temp_dataset: BigQuery dataset (project.dataset) for the query's temporary results.
+        location: Where the BigQuery jobs run, for example EU or europe-west3; by default where the tables are.
+        max_bytes_billed: Refuse BigQuery jobs that would bill more bytes; 0 sets no limit.
+        labels: Labels of the BigQuery jobs; on a command line --labels team recs env prod.
         beam_options: Apache Beam options, for example "--runner=DataflowRunner --region=europe-west3"; on a
             command line write --beam-options="--runner=...", with the equals sign.
 
@@ -64,89 +71,72 @@ def extract(
     Raises:
         InputError: anything about the input that has to be put right; then nothing is left at output_path.
     """
-    extras = sources.extra_columns(load_config(feature_config))
-    parameters = query_parameters(split, train_share, validation_share, catalogue_size, min_purchases)
+    config = load_config(feature_config)
+    extras = sources.extra_columns(config)
+    parameters = query_parameters(split, train_share, validation_share, catalogue_size, min_purchases, revenue_as_of)
+    allowed = limits.load(thresholds)
+    previous = drift.read_previous(previous_metadata) if previous_metadata else None
+    expect_at_least("max_bytes_billed", max_bytes_billed, 0)
     options = beam.options(beam_options)
     _check_reach(purchases, products, output_path, options)
     storage.refuse_overwrite(output_path)
     described: dict[Table, str] = {"purchases": f"purchases {purchases}", "products": f"products {products}"}
 
-    with _open(purchases, products, project, temp_dataset) as source, contextlib.ExitStack() as output:
+    with contextlib.ExitStack() as stack:
+        if sources.kind(purchases, products) == "parquet":
+            from components.data_extractor.parquet import ParquetSource
+
+            source: Source = stack.enter_context(ParquetSource(purchases, products))
+        else:
+            from components.data_extractor.bigquery import BigQuerySource
+
+            source = stack.enter_context(
+                BigQuerySource(
+                    purchases,
+                    products,
+                    project=project,
+                    temp_dataset=temp_dataset,
+                    location=location,
+                    max_bytes_billed=max_bytes_billed,
+                    labels=labels,
+                )
+            )
         checks.check_columns(source, described, extras)
-        checks.check_rows(source, described, extras)
-        query, columns = sources.query(extras), sources.columns(extras)
-        streams = source.materialise(query, parameters)
-        splits = _splits(source, min_purchases)
-        folder = output.enter_context(_destination(output_path, options))
-        with progress.shown("Writing examples", sum(part["rows"] for part in splits.values())):
-            written = write.write_examples(streams, folder, list(columns), options)
-        for name, part in splits.items():
+        checks.check_products(source, described["products"])
+        queries = {step: sources.query(step, extras) for step in sources.STEPS}
+        with progress.step("Querying purchases"):
+            source.materialise("judged", queries["judged"], {})
+            source.materialise("examples", queries["examples"], parameters)
+        columns = sources.columns(extras)
+        with progress.step("Measuring the data"):
+            found = data_report.measured(source, described, extras, min_purchases, previous, allowed)
+        checks.check_numbers(source, described, extras)
+        point_in_time.check(source, config, found.splits, split, revenue_as_of)
+
+        folder = stack.enter_context(_destination(output_path))
+        with progress.shown("Writing examples", found.report["rows"]["kept"]):
+            written = write.write_examples(source.streams([*columns, "split"]), folder, columns, options)
+        for name, part in found.splits.items():
             if written[name] != part["rows"]:
                 raise RuntimeError(f"{folder}/{name}: wrote {written[name]} of {part['rows']} rows")
             part["shards"] = len(storage.list_files(storage.join(folder, name, SHARDS)))
+        tables = {"purchases": purchases, "products": products}
         metadata = {
             "format_version": schema.FORMAT_VERSION,
             "schema": columns,
-            "splits": splits,
+            "splits": found.splits,
             "split": {"method": split, "train_share": train_share, "validation_share": validation_share},
             "source": {
-                "purchases": purchases,
-                "products": products,
-                "query": sources.with_names(query, {"purchases": purchases, "products": products}),
+                **tables,
+                "query": ";\n\n".join(sources.with_names(query, tables) for query in queries.values()),
                 "parameters": parameters,
             },
-            "products": _catalogue(source, extras),
+            "profile": found.profile,
+            "products": found.products,
         }
+        data_report.write(folder, found.report)
         storage.write_json(storage.join(folder, schema.METADATA), metadata)
     return metadata
-
-
-def query_parameters(
-    split: str, train_share: float, validation_share: float, catalogue_size: int, min_purchases: int
-) -> dict[str, Any]:
-    """The parameters of query.sql.
-
-    Raises:
-        InputError: a share or a count out of range.
-    """
-    for name, share in (("train_share", train_share), ("validation_share", validation_share)):
-        if not 0 < share < 1:
-            raise InputError(name, str(share), "a number between 0 and 1", "Choose another share, such as 0.8.")
-    # As decimals, so that 0.8 + 0.15 is 0.95.
-    validation_from = Fraction(str(train_share))
-    test_from = validation_from + Fraction(str(validation_share))
-    if test_from >= 1:
-        found = f"{train_share} + {validation_share}"
-        raise InputError("train_share + validation_share", found, "less than 1", "Leave a share for the test split.")
-    for name, count, least in (("catalogue_size", catalogue_size, 0), ("min_purchases", min_purchases, 1)):
-        if count < least:
-            raise InputError(name, str(count), f"{least} or more", "Choose another number.")
-    if split not in ("temporal", "random"):
-        raise InputError("split", repr(split), "temporal or random", "Choose one of the two.")
-    return {
-        "split": split,
-        "validation_from": float(validation_from),
-        "test_from": float(test_from),
-        "validation_from_hex": _hexadecimal(validation_from),
-        "test_from_hex": _hexadecimal(test_from),
-        "catalogue_size": catalogue_size,
-        "min_purchases": min_purchases,
-    }
-
-
-def _hexadecimal(share: Fraction) -> str:
-    """The first digits of a number in [0, 1), so that texts compare as the numbers do."""
-    return f"{int(share * 16**HEX_DIGITS):0{HEX_DIGITS}x}"
-
-
-def _open(purchases: str, products: str, project: str, temp_dataset: str) -> Source:
-    if sources.kind(purchases, products) == "parquet":
-        from components.data_extractor.parquet import ParquetSource
-
-        return ParquetSource(purchases, products)
-    from components.data_extractor.bigquery import BigQuerySource
-
-    return BigQuerySource(purchases, products, project, temp_dataset)
 
 
 def _check_reach(purchases: str, products: str, output_path: str, options: "PipelineOptions") -> None:
@@ -162,36 +152,8 @@ def _check_reach(purchases: str, products: str, output_path: str, options: "Pipe
         raise InputError("output_path", output_path, "gs://..., because Dataflow's workers write there", remedy)
 
 
-def _destination(output_path: str, options: "PipelineOptions") -> contextlib.AbstractContextManager[str]:
-    """The folder that the workers write into: for those on other machines the output itself, metadata.json last."""
-    if beam.is_remote(options):
+def _destination(output_path: str) -> contextlib.AbstractContextManager[str]:
+    """The folder that the workers write into: in a bucket the output itself, as they may be on other machines."""
+    if storage.is_remote(output_path):
         return storage.in_place(output_path)
     return storage.publish(output_path, marker=schema.METADATA)
-
-
-def _splits(source: Source, min_purchases: int) -> dict[str, dict[str, int]]:
-    """Rows and time range per split.
-
-    Raises:
-        InputError: a split without rows.
-    """
-    found = {row.pop("split"): row for row in source.rows(SUMMARY, {})}
-    if not found:
-        remedy = "Lower min_purchases, or give more data."
-        raise InputError("catalogue", "no product", f"products with at least {min_purchases} purchases", remedy)
-    counts = {name: found[name]["row_count"] if name in found else 0 for name in schema.SPLITS}
-    for name, count in counts.items():
-        if not count:
-            listed = ", ".join(f"{other} {rows:,}" for other, rows in counts.items())
-            remedy = "Change train_share and validation_share, or give more data."
-            raise InputError(f"split {name}", f"no rows ({listed})", "rows in every split", remedy)
-    return {name: {"rows": found[name].pop("row_count"), **found[name]} for name in schema.SPLITS}
-
-
-def _catalogue(source: Source, extras: Mapping[Table, Mapping[str, str]]) -> dict[str, dict[str, Any]]:
-    """The product lookup: {"<product_id>": {column: value}}, sorted by id."""
-    columns = [*schema.PRODUCT_COLUMNS, *extras["products"]]
-    listed = ", ".join(f"`{name}`" for name in (schema.PRODUCT, *columns))
-    query = f"SELECT DISTINCT {listed} FROM {{examples}} ORDER BY {schema.PRODUCT}"  # noqa: S608  no free text
-    rows = source.rows(query, {})
-    return {str(row[schema.PRODUCT]): {name: row[name] for name in columns} for row in rows}

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,21 +12,26 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlglot
+from sqlglot import exp
 
 from components.common import storage
 from components.common.errors import InputError
-from components.data_extractor.sources import Source, Table, with_names
+from components.data_extractor.sources import Source, Step, Table, with_names
 
 STREAMS = 4
-MEMORY_LIMIT = "600MB"  # DuckDB spills to disk beyond it; without a limit it takes most of the machine's memory
+# DuckDB spills to disk beyond its limit; without one it takes most of the machine's memory. Every thread needs a part.
+SETTINGS = "SET memory_limit = '300MB'; SET threads = 2; SET preserve_insertion_order = false"
 BATCH = 32_768  # rows of a row group, of a batch, and so of a gzip member; a multiple of DuckDB's 2,048
 TYPES = {
     "VARCHAR": "string",
+    "VARCHAR[]": "list<string>",
     **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"), "int64"),
     **dict.fromkeys(("FLOAT", "DOUBLE", "DECIMAL"), "float"),
     **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "timestamp"),
     "TIMESTAMP WITH TIME ZONE": "timestamp",
 }
+# The same rows give the same file in whatever order they were read, and every stream is a random sample.
+ORDER = "ORDER BY dropped IS NOT NULL, hash(*COLUMNS(*))"
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,12 @@ class ParquetStream:
 
     path: str
     row_groups: tuple[int, ...]
+    columns: tuple[str, ...]
 
     def read(self) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(self.path) as file:
-            yield from file.iter_batches(BATCH, row_groups=list(self.row_groups))
+            for batch in file.iter_batches(BATCH, row_groups=list(self.row_groups), columns=[*self.columns, "dropped"]):
+                yield batch.filter(batch["dropped"].is_null()).select(self.columns)
 
 
 class ParquetSource(Source):
@@ -53,7 +60,7 @@ class ParquetSource(Source):
     """
 
     def __init__(self, purchases: str, products: str):
-        self.names = {"purchases": "purchases_table", "products": "products_table"}
+        self.names: dict[str, str] = {"purchases": "purchases_table", "products": "products_table"}
         self.paths: dict[Table, str] = {"purchases": purchases, "products": products}
 
     def __enter__(self) -> "ParquetSource":
@@ -62,8 +69,7 @@ class ParquetSource(Source):
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
             self.connection = stack.enter_context(duckdb.connect())
             # Timestamps without a zone count as UTC, in every time zone that this runs in.
-            self.connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-            self.connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+            self.connection.execute(f"SET TimeZone = 'UTC'; SET enable_progress_bar = false; {SETTINGS}")
             self.connection.execute("SET temp_directory = $folder", {"folder": os.path.join(self.folder, "spill")})
             for table, path in self.paths.items():
                 files = _local_files(stack, table, path)
@@ -85,29 +91,37 @@ class ParquetSource(Source):
             names = [column[0] for column in result.description or ()]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
-    def materialise(self, sql: str, parameters: Mapping[str, Any]) -> list[ParquetStream]:
-        """The result in one Parquet file, in the order of a hash.
-
-        So the same rows give the same file in whatever order they were read, and every stream is a random sample.
-        """
-        result = os.path.join(self.folder, "examples.parquet")
-        copy = f"""
-            COPY (SELECT * FROM ({to_duckdb(with_names(sql, self.names))}) ORDER BY md5(concat_ws('|', COLUMNS(*))))
-            TO '{result.replace("'", "''")}' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {BATCH})
-        """  # noqa: S608  names of our own
+    def materialise(self, name: Step, sql: str, parameters: Mapping[str, Any]) -> None:
+        """The result in one Parquet file; Examples in the order of a hash."""
+        result = self._path(name)
+        ordered = f"SELECT * FROM ({to_duckdb(with_names(sql, self.names))})"  # noqa: S608  names of our own
+        if name == "examples":
+            ordered += f" {ORDER}"
+        copy = f"COPY ({ordered}) TO '{result}' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {BATCH})"
         with _explained(" and ".join(self.paths.values())):
             self.connection.execute(copy, dict(parameters))
-        self.connection.read_parquet(result).create_view("examples_table")
-        self.names["examples"] = "examples_table"
-        with pq.ParquetFile(result) as file:
+        self.names[name] = f"{name}_table"
+        self.connection.read_parquet(result).create_view(self.names[name])
+
+    def streams(self, columns: Sequence[str]) -> list[ParquetStream]:
+        with pq.ParquetFile(self._path("examples")) as file:
             groups = range(file.num_row_groups)
-        return [ParquetStream(result, tuple(groups[i::STREAMS])) for i in range(min(STREAMS, len(groups)))]
+        shares = (tuple(groups[i::STREAMS]) for i in range(min(STREAMS, len(groups))))
+        return [ParquetStream(self._path("examples"), share, tuple(columns)) for share in shares]
+
+    def _path(self, name: Step) -> str:
+        return os.path.join(self.folder, f"{name}.parquet")
 
 
 def to_duckdb(sql: str) -> str:
-    """Translates one statement from BigQuery's dialect; @parameters become $parameters."""
-    (translated,) = sqlglot.transpile(sql, read="bigquery", write="duckdb", comments=False)
-    return translated
+    """Translates one statement from BigQuery's dialect; @parameters become $parameters.
+
+    DuckDB would store the result of every step of a WITH; the steps here cost less than storing millions of rows.
+    """
+    tree = sqlglot.parse_one(sql, read="bigquery")
+    for step in tree.find_all(exp.CTE):
+        step.set("materialized", False)
+    return tree.sql("duckdb", comments=False)
 
 
 def _local_files(stack: contextlib.ExitStack, table: str, path: str) -> list[str]:

@@ -6,16 +6,22 @@ SQL is written once, in BigQuery's dialect: `{purchases}` and `{products}` stand
 import importlib.resources
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
 
 import pyarrow as pa
 
 from components.common import schema
 from components.common.errors import InputError
-from components.common.feature_config import FeatureConfig
+from components.common.feature_config import FeatureConfig, Tower
 
 TABLE = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]\.[A-Za-z0-9_]{1,1024}\.[A-Za-z0-9_-]{1,1024}")
 SQL_TYPES = {"string": "STRING", "int64": "INT64", "float": "FLOAT64"}
+LIST = "list<string>"
+# What the queries call columns of their own.
+RESERVED = {
+    *("split", "dropped", "copies", "paid", "fault", "place", "moment", "known_product"),
+    *("validation_start", "test_start"),
+}
 PURCHASE_COLUMNS = {
     schema.CUSTOMER: "string",
     schema.PRODUCT: "int64",
@@ -25,6 +31,8 @@ PURCHASE_COLUMNS = {
 }
 PRODUCT_COLUMNS = {name: schema.EXAMPLE[name] for name in (schema.PRODUCT, *schema.PRODUCT_COLUMNS)}
 Table = Literal["purchases", "products"]
+Step = Literal["judged", "examples"]  # the two queries, each in a file of its name
+STEPS: tuple[Step, ...] = get_args(Step)
 
 
 @runtime_checkable  # Beam checks what its functions take
@@ -42,15 +50,19 @@ class Source(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     def columns(self, table: Table) -> dict[str, str]:
-        """Column name to "string", "int64", "float" or "timestamp", or to the engine's own name of another type."""
+        """Column name to "string", "int64", "float", "list<string>", "timestamp", or the engine's name of another."""
         ...
 
     def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The rows of a small result."""
         ...
 
-    def materialise(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[Stream]:
-        """Runs the query once and stores its result, which `rows` can then ask for as {examples}."""
+    def materialise(self, name: Step, sql: str, parameters: Mapping[str, Any]) -> None:
+        """Runs a query and stores its result, which later queries can ask for as {name}."""
+        ...
+
+    def streams(self, columns: Sequence[str]) -> Sequence[Stream]:
+        """These columns of {examples}, of the rows that are not dropped; every row is in exactly one stream."""
         ...
 
 
@@ -91,19 +103,21 @@ def extra_columns(config: FeatureConfig) -> dict[Table, dict[str, str]]:
         InputError: a column that is read with two types, or whose name is taken.
     """
     extras: dict[Table, dict[str, str]] = {"purchases": {}, "products": {}}
-    taken = {name.lower() for name in schema.EXAMPLE} | {"split", "place"}
-    for table, tower in (("purchases", config.query), ("products", config.candidate)):
-        for entry in tower.features:
-            for name, column_type in entry.columns.items():
-                expected = schema.EXAMPLE.get(name) or extras[table].get(name)  # type: ignore[index]
+    taken = {name.lower() for name in schema.EXAMPLE} | RESERVED
+    towers: tuple[tuple[Table, Tower], ...] = ("purchases", config.query), ("products", config.candidate)
+    for table, tower in towers:
+        readers = [(f"feature {entry.key}", entry.columns) for entry in tower.features]
+        for reader, read in [*readers, ("carried", tower.carried)]:
+            for name, column_type in read.items():
+                expected = schema.EXAMPLE.get(name) or extras[table].get(name)
                 if expected and expected != column_type:
-                    found, remedy = f"feature {entry.key}, which reads it as {column_type}", "Choose another kind."
-                    raise InputError(f"feature config, column {name}", found, f"a feature of {expected}", remedy)
+                    found, wanted = f"{reader}, which reads it as {column_type}", f"a column of type {expected}"
+                    raise InputError(f"feature config, column {name}", found, wanted, "Choose another kind.")
                 if not expected and name.lower() in taken:
                     remedy = "Give the column a name of its own in a view, and in the feature config."
                     raise InputError(f"feature config, column {name}", "a name in use", "a free name", remedy)
                 if not expected:
-                    extras[table][name] = column_type  # type: ignore[index]
+                    extras[table][name] = column_type
                     taken.add(name.lower())
     return extras
 
@@ -113,19 +127,33 @@ def columns(extras: Mapping[Table, Mapping[str, str]]) -> dict[str, str]:
     return {**schema.EXAMPLE, **extras["purchases"], **extras["products"]}
 
 
-def query(extras: Mapping[Table, Mapping[str, str]]) -> str:
-    """query.sql with the extra columns; {purchases} and {products} are still to be filled in."""
-    sql = importlib.resources.files(__package__).joinpath("query.sql").read_text(encoding="utf-8")
-    for table, place in (("purchases", "{purchase_extras}"), ("products", "{product_extras}")):
-        casts = [f", CAST(`{name}` AS {SQL_TYPES[kind]}) AS `{name}`" for name, kind in extras[table].items()]  # type: ignore[index]
-        sql = sql.replace(place, "\n      ".join(casts))
-    result = [f"assigned.`{name}`," for name in extras["purchases"]]
-    result += [f"products.`{name}`," for name in extras["products"]]
-    return sql.replace("{extras}", "\n  ".join(result))
+def query(step: Step, extras: Mapping[Table, Mapping[str, str]]) -> str:
+    """One of the two queries with the extra columns; the tables' names are still to be filled in."""
+    bought, described = extras["purchases"], extras["products"]
+    places = {
+        "typed_extras": [f"{_cast(name, kind)}," for name, kind in bought.items()],
+        "purchase_extras": [
+            f"ANY_VALUE(`{name}`) AS `{name}`," if kind == LIST else f"`{name}`," for name, kind in bought.items()
+        ],
+        # Lists cannot be grouped by; as JSON texts they can.
+        "grouped_extras": [
+            f"TO_JSON_STRING(`{name}`)," if kind == LIST else f"`{name}`," for name, kind in bought.items()
+        ],
+        "product_extras": [f"{_cast(name, kind)}," for name, kind in described.items()],
+        "extras": [f"assigned.`{name}`," for name in bought] + [f"products.`{name}`," for name in described],
+    }
+    sql = importlib.resources.files(__package__).joinpath(f"{step}.sql").read_text(encoding="utf-8")
+    for place, lines in places.items():
+        sql = sql.replace(f"{{{place}}}", "\n      ".join(lines))
+    return sql
+
+
+def _cast(name: str, column_type: str) -> str:
+    return f"`{name}`" if column_type == LIST else f"CAST(`{name}` AS {SQL_TYPES[column_type]}) AS `{name}`"
 
 
 def with_names(sql: str, names: Mapping[str, str]) -> str:
-    """Fills in {purchases}, {products} and {examples}."""
+    """Fills in {purchases}, {products}, {judged} and {examples}."""
     for name, table in names.items():
         sql = sql.replace(f"{{{name}}}", f"`{table}`")
     return sql

@@ -19,7 +19,7 @@ GZIP_LEVEL = 1  # level 6 halves the speed of the whole extraction for files a f
 
 
 def write_examples(
-    streams: Sequence[Stream], folder: str, columns: Sequence[str], options: "PipelineOptions"
+    streams: Sequence[Stream], folder: str, columns: Mapping[str, str], options: "PipelineOptions"
 ) -> Mapping[str, int]:
     """Runs the pipeline.
 
@@ -29,7 +29,7 @@ def write_examples(
     Args:
         streams: The parts of the query's result.
         folder: Local or gs://; gets train/, validation/ and test/.
-        columns: The columns of an Example, among those that the streams have.
+        columns: The columns of an Example with their types; the streams have them, and `split`.
         options: Beam's options.
 
     Returns:
@@ -42,7 +42,7 @@ def write_examples(
         pipeline
         | "Streams" >> beam.Create(list(enumerate(streams)))
         | "Spread over workers" >> beam.Reshuffle()
-        | "Write shards" >> beam.FlatMap(write_shards, len(streams), folder, list(columns))
+        | "Write shards" >> beam.FlatMap(write_shards, len(streams), folder, dict(columns))
         | "Count" >> beam.Map(_count)
     )
     with beam_runs.explained():
@@ -53,7 +53,7 @@ def write_examples(
 
 
 def write_shards(
-    numbered: tuple[int, Stream], streams: int, folder: str, columns: Sequence[str]
+    numbered: tuple[int, Stream], streams: int, folder: str, columns: Mapping[str, str]
 ) -> Iterator[tuple[str, int]]:
     """Reads one stream and writes its shard of every split in which it has rows; yields (split, rows)."""
     number, stream = numbered
@@ -66,7 +66,7 @@ def write_shards(
                     name = f"part-{number:05d}-of-{streams:05d}.tfrecord.gz"
                     files[split] = stack.enter_context(_create(storage.join(folder, split, name)))
                 # One gzip member a batch: members can be read one after another as a single file (RFC 1952, 2.2).
-                block = tfrecord.encode(part.select(columns))
+                block = tfrecord.encode(_filled(part, columns))
                 files[split].write(gzip.compress(block, GZIP_LEVEL, mtime=0))
                 rows[split] += part.num_rows
             progress.advance(batch.num_rows)
@@ -78,6 +78,17 @@ def _by_split(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
         part = batch.filter(pc.equal(batch.column("split"), pa.scalar(split)))
         if part.num_rows:
             yield split, part
+
+
+def _filled(batch: pa.RecordBatch, columns: Mapping[str, str]) -> pa.RecordBatch:
+    """The columns of an Example in their order; a missing text becomes an empty one, a missing list an empty list."""
+    filled = []
+    for name, kind in columns.items():
+        column = batch.column(name)
+        if column.null_count and kind in ("string", "list<string>"):
+            column = pc.fill_null(column, pa.scalar("" if kind == "string" else [], column.type))
+        filled.append(column)
+    return pa.RecordBatch.from_arrays(filled, list(columns))
 
 
 def _create(path: str) -> BinaryIO:

@@ -1,12 +1,9 @@
 """One self-contained HTML page: figures beside baselines, curves, example customers, data and settings."""
 
-import datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from components.common import schema
+from components.common import page, schema
 from components.evaluator import plots
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -33,12 +30,9 @@ def render(
         metadata: metadata.json of the examples.
         model_metadata: model_metadata.json.
     """
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"count": _count, "day": _day, "percent": _percent, "recall": _recall}
     figures = [plots.recall_curves(curves, LABELS), *plots.training(model_metadata.get("training", {}))]
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return page.render(
+        TEMPLATE,
         evaluation=evaluation,
         labels=LABELS,
         explained=EXPLAINED,
@@ -85,19 +79,3 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _text(value: object) -> str:
     return ", ".join(str(part) for part in value) if isinstance(value, list | tuple) else str(value)
-
-
-def _count(value: int) -> str:
-    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
-def _day(seconds: int) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%-d %B %Y")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}%"
-
-
-def _recall(value: float) -> str:
-    return f"{value:.3f}"

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from components.common.errors import InputError
 
@@ -25,12 +24,12 @@ class Accumulator:
         self.rows = 0
         self._counted: dict[str, list[pa.Table]] = {name: [] for name in columns}
 
-    def add(self, batch: Mapping[str, np.ndarray]) -> None:
-        """Counts a batch: {column: values [rows]}."""
-        self.rows += len(next(iter(batch.values())))
+    def add(self, rows: int, counted: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        """Takes in a batch of `rows` rows: {column: (values [V], how often each occurs in the batch [V])}."""
+        self.rows += rows
         for name, kind in self.columns.items():
-            counts = pc.value_counts(pa.array(batch[name], ARROW_TYPES[kind]))
-            self._keep(name, pa.table({"value": counts.field("values"), "count": counts.field("counts")}))
+            values, counts = counted[name]
+            self._keep(name, pa.table({"value": pa.array(values, ARROW_TYPES[kind]), "count": counts.astype(np.int64)}))
 
     def merge(self, other: "Accumulator") -> None:
         self.rows += other.rows

@@ -18,6 +18,8 @@ from components.vocab_builder.accumulator import Accumulator, merged
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
+BATCH = 32_768  # rows: the larger, the fewer distinct values there are in all batches together
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no CUDA notes on a CPU machine
 
 
@@ -49,6 +51,7 @@ def build_vocabularies(
         _run(shards, columns, scratch, options)
         document = storage.read_json(scratch, "the pipeline's result")
     if document["rows"] != expected:
+        _check_shards(shards, columns)
         found, remedy = f"{document['rows']:,} rows in {len(shards)} shards", "Run the DataExtractor again."
         raise InputError(f"{examples}/train", found, f"{expected:,}, as metadata.json says", remedy)
     storage.publish_file(output_path, storage.to_json(document))
@@ -81,13 +84,30 @@ def _run(shards: list[str], columns: Mapping[str, str], result_path: str, option
 
 
 def count_shard(shard: str, columns: Mapping[str, str]) -> Accumulator:
-    """The value histograms of one shard, local or gs://."""
+    """The value histograms of one shard, local or gs://.
+
+    TensorFlow reads, parses and counts batches of rows; of those only the distinct values come into Python.
+    """
+    import tensorflow as tf
+
+    def counted(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tuple[tf.Tensor, tf.Tensor]]]:
+        distinct = {name: tf.unique_with_counts(values) for name, values in batch.items()}
+        rows = tf.size(batch[schema.CUSTOMER])
+        return rows, {name: (found.y, found.count) for name, found in distinct.items()}
+
     accumulator = Accumulator(columns)
-    with storage.staged(shard) as file:
-        for batch in example_files.batches([file], columns):
-            accumulator.add(batch)
-            progress.advance(len(batch[schema.CUSTOMER]))
+    with storage.staged(shard) as file, example_files.explained([file], columns, counted=True):
+        batches = example_files.dataset([file], columns, BATCH).map(counted, num_parallel_calls=2).prefetch(2)
+        for rows, found in batches.as_numpy_iterator():
+            accumulator.add(int(rows), found)
+            progress.advance(int(rows))
     return accumulator
+
+
+def _check_shards(shards: list[str], columns: Mapping[str, str]) -> None:
+    for shard in shards:
+        with storage.staged(shard) as file:
+            example_files.expect_whole([file], columns)
 
 
 def _write_result(counted: Accumulator, path: str) -> None:

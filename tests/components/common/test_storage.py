@@ -1,5 +1,8 @@
 """Artifacts appear whole or not at all, here and on a remote file system (fsspec's in-memory one)."""
 
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,15 +85,116 @@ def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
         storage.read_text(str(tmp_path), "text")
 
 
-def test_what_a_killed_upload_left_is_replaced() -> None:
+@pytest.fixture
+def folder() -> Iterator[str]:
+    """A path in a bucket, with a neighbour whose name begins alike."""
     path = f"memory://bucket-{uuid.uuid4().hex}/artifact"
-    for name in ("stale.txt", storage.UNFINISHED):
-        with fsspec.open(f"{path}/{name}", "wt") as file:
-            file.write("from a killed run, without the marker")
-    with storage.publish(path, "done.json") as work:
+    storage.publish_file(f"{path}2/keep.txt", "years of work")
+    yield path
+    assert storage.exists(f"{path}2/keep.txt")
+    storage.remove(path.rpartition("/")[0])
+
+
+def names(path: str) -> list[str]:
+    return [file.partition("/artifact/")[2] for file in files(path)]
+
+
+def test_what_a_killed_run_left_is_replaced(folder: str) -> None:
+    for name in ("metadata.json", "train/part-0", storage.UNFINISHED):
+        storage.publish_file(f"{folder}/{name}", "from a killed run")
+    with storage.publish(folder, "done.json") as work:
         write(work, "done.json", "{}")
-    assert [name.rpartition("/")[2] for name in files(path)] == ["done.json"]
-    storage.remove(path)
+    assert names(folder) == ["done.json"]
+
+
+def test_a_folder_is_marked_as_long_as_it_is_written(folder: str) -> None:
+    with storage.in_place(folder) as inside:
+        assert names(folder) == [storage.UNFINISHED]
+        storage.publish_file(f"{inside}/train/part-0", "0")
+        storage.write_json(f"{inside}/metadata.json", {})
+        assert storage.UNFINISHED in names(folder)
+    assert names(folder) == ["metadata.json", "train/part-0"]
+    with pytest.raises(InputError, match="another run"), storage.in_place(folder):
+        pytest.fail("the block must not run")
+    assert names(folder) == ["metadata.json", "train/part-0"]
+
+
+def test_a_failed_block_leaves_the_mark_alone_and_the_next_run_goes_on(folder: str) -> None:
+    def fail() -> None:
+        with storage.in_place(folder) as inside:
+            storage.publish_file(f"{inside}/train/part-0", "0")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert names(folder) == [storage.UNFINISHED]
+    storage.publish_file(f"{folder}/train/part-7", "of a worker that did not know")
+    with storage.in_place(folder) as inside:
+        storage.publish_file(f"{inside}/train/part-1", "1")
+    assert names(folder) == ["train/part-1"]
+
+
+def test_of_two_runs_at_once_the_earlier_fails_and_leaves_the_laters_files(folder: str) -> None:
+    later = storage.in_place(folder)
+
+    def both() -> None:
+        with storage.in_place(folder):
+            later.__enter__()
+            storage.publish_file(f"{folder}/later.txt", "")
+
+    with pytest.raises(InputError, match="files of a run that began later"):
+        both()
+    later.__exit__(None, None, None)
+    assert names(folder) == ["later.txt"]
+
+
+HOLD = """
+import sys
+from components.common import storage
+with storage.publish(sys.argv[1], "done.json") as work:
+    open(f"{work}/half.txt", "w").close()
+    print(work, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_folders_of_dead_runs_go_and_those_of_living_ones_stay(tmp_path: Path) -> None:
+    def start() -> tuple[subprocess.Popen, Path]:
+        command = [sys.executable, "-c", HOLD, str(tmp_path / "artifact")]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        return process, Path(process.stdout.readline().strip())
+
+    (dead, dead_folder), (living, living_folder) = start(), start()
+    dead.kill()
+    dead.wait()
+    (tmp_path / ".artifact.mine.partial").mkdir()
+    assert (dead_folder / "half.txt").exists()
+
+    with storage.publish(str(tmp_path / "artifact"), "done.json") as work:
+        write(work, "done.json", "{}")
+
+    assert not dead_folder.exists()
+    assert (living_folder / "half.txt").exists()
+    assert (tmp_path / ".artifact.mine.partial").exists()
+    living.communicate("")
+    assert living.returncode  # the path was taken in the meantime
+    assert sorted(os.listdir(tmp_path)) == [".artifact.mine.partial", "artifact"]
+    assert os.listdir(tmp_path / "artifact") == ["done.json"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="Permission denied"), storage.publish(str(tmp_path / "a" / "b"), "done.json"):
+        pytest.fail("the block must not run")
+    tmp_path.chmod(0o700)
+
+
+def test_a_path_through_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="File exists"), storage.publish(str(tmp_path / "file" / "b"), "done.json"):
+        pytest.fail("the block must not run")
 
 
 def test_a_foreign_local_folder_is_not_overwritten(tmp_path: Path) -> None:

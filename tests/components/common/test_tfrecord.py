@@ -89,8 +89,28 @@ def test_nulls_are_refused() -> None:
 
 
 def test_other_types_are_refused() -> None:
-    with pytest.raises(InputError, match=r"column tags: found type list<.*string, integer or float"):
-        tfrecord.encode(pa.record_batch({"tags": pa.array([["a"], ["b"]])}))
+    with pytest.raises(InputError, match=r"column tags: found type list<.*string, list of string, integer or float"):
+        tfrecord.encode(pa.record_batch({"tags": pa.array([[1], [2]])}))
+
+
+def test_a_list_with_a_null_is_refused() -> None:
+    with pytest.raises(InputError, match="column tags: found 1 nulls in lists, expected lists of strings"):
+        tfrecord.encode(pa.record_batch({"tags": pa.array([["a", None], ["b"]])}))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lists=st.lists(st.lists(TEXT, max_size=5), min_size=3, max_size=20),
+    kind=st.sampled_from([pa.list_(pa.string()), pa.list_(pa.large_string())]),
+)
+def test_tensorflow_reads_the_same_lists(lists: list[list[str]], kind: pa.DataType) -> None:
+    whole = pa.record_batch({"tags": pa.array(lists, kind), "n": pa.array(range(len(lists)))})
+    batch = whole.slice(1, len(lists) - 2)  # as a filter leaves it: not from the buffers' start
+    records = [record for _, record in _split(tfrecord.encode(batch))]
+    spec = {"tags": tf.io.RaggedFeature(tf.string), "n": tf.io.FixedLenFeature([], tf.int64)}
+    read = tf.io.parse_example(records, spec)
+    assert read["tags"].to_list() == [[text.encode() for text in row] for row in lists[1:-1]]
+    assert read["n"].numpy().tolist() == list(range(1, len(lists) - 1))
 
 
 def _split(block: bytes) -> list[tuple[int, bytes]]:

@@ -56,17 +56,28 @@ def splits(
     return out
 
 
-def examples(parts: dict[str, list[Row]], products: dict[int, Row]) -> dict[str, list[tuple]]:
+def examples(
+    parts: dict[str, list[Row]], products: dict[int, Row], revenue_as_of: str = "purchase"
+) -> dict[str, list[tuple]]:
     """The Examples of each split, sorted; columns as `comparable` orders them."""
-    spent: dict[str, Decimal] = defaultdict(Decimal)
+
+    def spent(row: Row) -> float:
+        paid = [
+            Decimal(repr(other["revenue"]))
+            for other in by_customer[row["cust_person_id"]]
+            if revenue_as_of == "training" or other["timestamp"] < row["timestamp"]
+        ]
+        return float(np.float32(float(sum(paid, Decimal(0)))))
+
+    by_customer: dict[str, list[Row]] = defaultdict(list)
     for row in parts["train"]:
-        spent[row["cust_person_id"]] += Decimal(repr(row["revenue"]))
+        by_customer[row["cust_person_id"]].append(row)
     return {
         split: sorted(
             (
                 row["cust_person_id"],
                 row["product_id"],
-                float(np.float32(float(spent[row["cust_person_id"]]))),
+                spent(row),
                 row["city"],
                 row["timestamp"],
                 *(

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 
 from components.common import examples, schema
 from components.data_extractor.extract import extract
@@ -14,6 +15,7 @@ from tests.components.data_extractor import oracle
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = str(ROOT / "feature_config.yaml")
+TEXTS = {"city": "string", "art_name": "string"}
 EXTRAS = """
 query:
   features:
@@ -21,12 +23,14 @@ query:
     - {kind: text, name: channel}
     - {kind: temporal, name: opened}
   layers: [8]
+  carried: {tags: list<string>, till: int64}
 candidate:
   features:
     - {kind: id, name: product_id}
     - {kind: numeric, name: price}
     - {kind: cross, names: [brand, stratbuy_domain_desc]}
   layers: [8]
+  carried: {labels: list<string>, weight: float}
 """
 
 
@@ -40,19 +44,28 @@ def read_split(folder: Path, split: str, columns: dict[str, str] = schema.EXAMPL
     return oracle.comparable(read, columns)
 
 
-@pytest.mark.parametrize("split", ["temporal", "random"])
+@pytest.mark.parametrize(
+    ("split", "revenue"), [("temporal", "purchase"), ("random", "purchase"), ("temporal", "training")]
+)
 @pytest.mark.parametrize(("shares", "size", "least"), [((0.8, 0.15), 0, 1), ((0.6, 0.25), 12, 1), ((0.5, 0.3), 0, 40)])
 def test_same_examples_as_the_oracle(
-    small_log: tuple[str, str], tmp_path: Path, split: str, shares: tuple[float, float], size: int, least: int
+    small_log: tuple[str, str],
+    tmp_path: Path,
+    split: str,
+    revenue: str,
+    shares: tuple[float, float],
+    size: int,
+    least: int,
 ) -> None:
     rows, products = oracle.read_log(*small_log)
     parts = oracle.splits(rows, split, shares, size, least)
-    expected = oracle.examples(parts, products)
+    expected = oracle.examples(parts, products, revenue)
 
     metadata = run(
         small_log,
         tmp_path / "out",
         split=split,
+        revenue_as_of=revenue,
         train_share=shares[0],
         validation_share=shares[1],
         catalogue_size=size,
@@ -117,7 +130,11 @@ def test_by_hand(tmp_path: Path) -> None:
 
     assert {name: part["rows"] for name, part in metadata["splits"].items()} == {"train": 6, "validation": 2, "test": 2}
     revenue = {(row[0], row[4]): row[2] for name in schema.SPLITS for row in read_split(tmp_path / "out", name)}
-    assert revenue["a", 5] == np.float32(0.6)  # the six training rows, not all nine
+    # What was paid in training before each purchase: never for the basket itself, never in validation.
+    spent = {0: 0.0, 1: 0.2, 2: 0.3, 3: 0.4, 4: 0.6, 5: 0.6, 6: 0.6}
+    assert {time: paid for (customer, time), paid in revenue.items() if customer == "a"} == {
+        time: np.float32(paid) for time, paid in spent.items()
+    }
     assert revenue["b", 6] == 0.0
     assert list(metadata["products"]) == ["1", "2"]  # product 3 was never bought
 
@@ -149,7 +166,9 @@ def test_order_and_files_of_the_input_do_not_matter(small_log: tuple[str, str], 
 def test_many_streams_and_batches(small_log: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("components.data_extractor.parquet.BATCH", 2048)
     table = pq.read_table(small_log[0])
-    pq.write_table(pa.concat_tables([table] * 10), small_log[0])
+    customers = table["cust_person_id"].to_pylist()
+    copies = [table.set_column(0, "cust_person_id", [[f"{name} #{i}" for name in customers]]) for i in range(10)]
+    pq.write_table(pa.concat_tables(copies), small_log[0])
     rows, products = oracle.read_log(*small_log)
     expected = oracle.examples(oracle.splits(rows, "random", (0.8, 0.15)), products)
     metadata = run(small_log, tmp_path / "out", split="random")
@@ -161,26 +180,69 @@ def test_many_streams_and_batches(small_log: tuple[str, str], tmp_path: Path, mo
 
 def test_extra_columns_travel(small_log: tuple[str, str], tmp_path: Path) -> None:
     purchases, products = pq.read_table(small_log[0]), pq.read_table(small_log[1])
-    channels = [f"канал {i % 3}" for i in range(len(purchases))]
-    purchases = purchases.append_column("channel", [channels])
-    purchases = purchases.append_column("opened", [list(range(len(purchases)))])
-    products = products.append_column("price", pa.chunked_array([pa.array(range(30), pa.int32())]))
-    products = products.append_column("brand", [[f"brand {i % 2}" for i in range(30)]])
+    rows = range(len(purchases))
+    bought = {
+        "channel": [f"канал {i % 3}" for i in rows],
+        "opened": list(rows),
+        "tags": [[f"метка {j}" for j in range(i % 4)] for i in rows],
+        "till": [-i for i in rows],
+    }
+    described = {
+        "price": pa.array(range(30), pa.int32()),
+        "brand": [f"brand {i % 2}" for i in range(30)],
+        "labels": [["bio", "🥦"] if i % 2 else [] for i in range(30)],
+        "weight": [i / 4 for i in range(30)],
+    }
+    for name, values in bought.items():
+        purchases = purchases.append_column(name, pa.chunked_array([values]))
+    for name, values in described.items():
+        products = products.append_column(name, pa.chunked_array([values]))
     pq.write_table(purchases, small_log[0])
     pq.write_table(products, small_log[1])
 
     metadata = run(small_log, tmp_path / "out", feature_config=EXTRAS)
 
-    added = {"channel": "string", "opened": "int64", "price": "float", "brand": "string"}
+    added = {"channel": "string", "opened": "int64", "tags": "list<string>", "till": "int64"}
+    added |= {"price": "float", "brand": "string", "labels": "list<string>", "weight": "float"}
     assert metadata["schema"] == {**schema.EXAMPLE, **added}
-    seen = [row for name in schema.SPLITS for row in read_split(tmp_path / "out", name, added)]
+    seen = []
+    for shard in (tmp_path / "out").rglob("*.gz"):
+        for record in tf.data.TFRecordDataset(str(shard), compression_type="GZIP").as_numpy_iterator():
+            features = tf.train.Example.FromString(record).features.feature
+            kinds = {"int64": "int64_list", "float": "float_list"}
+            read = {name: list(getattr(features[name], kinds.get(k, "bytes_list")).value) for name, k in added.items()}
+            seen.append({name: [v.decode() if isinstance(v, bytes) else v for v in vs] for name, vs in read.items()})
     product = {id_: i for i, id_ in enumerate(products["product_id"].to_pylist())}
-    of_row = [product[id_] for id_ in purchases["product_id"].to_pylist()]
-    expected = [(channels[row], row, float(i), f"brand {i % 2}") for row, i in enumerate(of_row)]
-    assert sorted(seen) == sorted(expected)
-    first = products["product_id"][0].as_py()
-    assert metadata["products"][str(first)]["price"] == 0.0
-    assert metadata["products"][str(first)]["brand"] == "brand 0"
+    expected = []
+    for i, id_ in enumerate(purchases["product_id"].to_pylist()):
+        row: dict[str, Any] = {name: values[i] for name, values in bought.items()}
+        row |= {name: pa.array(values)[product[id_]].as_py() for name, values in described.items()}
+        expected.append({name: value if isinstance(value, list) else [value] for name, value in row.items()})
+    assert sorted(seen, key=lambda row: row["opened"]) == expected
+    first = metadata["products"][str(products["product_id"][1].as_py())]
+    assert first == {
+        **{name: products[name][1].as_py() for name in schema.PRODUCT_COLUMNS},
+        **{"price": 1.0, "brand": "brand 1", "labels": ["bio", "🥦"], "weight": 0.25},
+    }
+
+
+def test_missing_texts_travel_as_empty_ones(small_log: tuple[str, str], tmp_path: Path) -> None:
+    purchases, products = pq.read_table(small_log[0]), pq.read_table(small_log[1])
+    cities = [None if i % 5 == 0 else city for i, city in enumerate(purchases["city"].to_pylist())]
+    pq.write_table(purchases.set_column(3, "city", [cities]), small_log[0])
+    names = [None, *products["art_name"].to_pylist()[1:]]
+    pq.write_table(products.set_column(1, "art_name", [names]), small_log[1])
+
+    metadata = run(small_log, tmp_path / "out")
+
+    seen = [row for name in schema.SPLITS for row in read_split(tmp_path / "out", name, TEXTS)]
+    ids, first = purchases["product_id"].to_pylist(), products["product_id"][0].as_py()
+    assert sum(city == "" for city, _ in seen) == cities.count(None)
+    assert sum(name == "" for _, name in seen) == ids.count(first) > 0
+    assert metadata["products"][str(first)]["art_name"] == ""
+    report = json.loads((tmp_path / "out" / "data_report.json").read_text())
+    assert report["features"]["city"]["nulls"] == cities.count(None)
+    assert report["features"]["art_name"]["nulls"] == ids.count(first)
 
 
 @pytest.mark.parametrize(

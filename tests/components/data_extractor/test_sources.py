@@ -8,11 +8,16 @@ from sqlglot import exp
 from components.common import feature_config, schema
 from components.common.errors import InputError
 from components.data_extractor import sources
-from components.data_extractor.extract import query_parameters
+from components.data_extractor.parameters import query_parameters
 from components.data_extractor.parquet import ParquetStream, to_duckdb
 
-EXTRAS: dict[sources.Table, dict[str, str]] = {"purchases": {"channel": "string"}, "products": {"price": "float"}}
-NAMES = {"purchases": "my-project.shop.purchases", "products": "my-project.shop.products"}
+EXTRAS: dict[sources.Table, dict[str, str]] = {
+    "purchases": {"channel": "string", "tags": "list<string>"},
+    "products": {"price": "float", "labels": "list<string>"},
+}
+NO_EXTRAS: dict[sources.Table, dict[str, str]] = {"purchases": {}, "products": {}}
+TABLES = {"purchases": "my-project.shop.purchases", "products": "my-project.shop.products"}
+NAMES = {**TABLES, "judged": "my-project.temp.judged"}
 
 
 def test_kinds() -> None:
@@ -23,36 +28,57 @@ def test_kinds() -> None:
         sources.kind("my-project.shop.a-b`c", NAMES["products"])
 
 
-@pytest.mark.parametrize("extras", [{"purchases": {}, "products": {}}, EXTRAS])
-def test_the_query_selects_the_columns_of_an_example(extras: dict[sources.Table, dict[str, str]]) -> None:
-    sql = sources.with_names(sources.query(extras), NAMES)
-    assert "{" not in sql
-    tree = sqlglot.parse_one(sql, read="bigquery")
-    assert isinstance(tree, exp.Select)
-    assert tree.named_selects == [*sources.columns(extras), "split"]
-    tables = {table.sql("bigquery") for table in tree.find_all(exp.Table) if table.catalog}
-    assert tables == {"`my-project.shop.purchases`", "`my-project.shop.products`"}
+def queries(extras: dict[sources.Table, dict[str, str]]) -> dict[str, exp.Select]:
+    trees = {}
+    for step in sources.STEPS:
+        sql = sources.with_names(sources.query(step, extras), NAMES)
+        assert "{" not in sql
+        trees[step] = sqlglot.parse_one(sql, read="bigquery")
+    return trees  # type: ignore[return-value]
 
 
-def test_the_query_has_exactly_the_parameters_that_are_passed() -> None:
-    tree = sqlglot.parse_one(sources.with_names(sources.query(EXTRAS), NAMES), read="bigquery")
-    used = {parameter.this.name for parameter in tree.find_all(exp.Parameter)}
-    assert used == set(query_parameters("temporal", 0.8, 0.15, 0, 1))
+@pytest.mark.parametrize("extras", [NO_EXTRAS, EXTRAS])
+def test_the_queries_read_the_tables_and_give_the_columns_of_an_example(
+    extras: dict[sources.Table, dict[str, str]],
+) -> None:
+    trees = queries(extras)
+    assert trees["examples"].named_selects == [*sources.columns(extras), "split", "dropped", "copies", "paid"]
+    tables = {
+        step: {table.sql("bigquery").split(" ")[0] for table in tree.find_all(exp.Table) if table.catalog}
+        for step, tree in trees.items()
+    }
+    assert tables == {
+        "judged": {"`my-project.shop.purchases`", "`my-project.shop.products`"},
+        "examples": {"`my-project.temp.judged`", "`my-project.shop.products`"},
+    }
+
+
+def test_the_purchase_log_is_read_once() -> None:
+    sql = sources.query("judged", EXTRAS) + sources.query("examples", EXTRAS)
+    assert sql.count("{purchases}") == 1
+
+
+def test_the_queries_have_exactly_the_parameters_that_are_passed() -> None:
+    used = {
+        step: {parameter.this.name for parameter in tree.find_all(exp.Parameter)}
+        for step, tree in queries(EXTRAS).items()
+    }
+    assert used == {"judged": set(), "examples": set(query_parameters("temporal", 0.8, 0.15, 0, 1))}
 
 
 def test_decimals_stay_exact_in_both_dialects() -> None:
-    sql = sources.query({"purchases": {}, "products": {}})
-    assert "NUMERIC(38, 9)" in sql
-    assert "DECIMAL(38, 9)" in to_duckdb(sources.with_names(sql, NAMES))
+    sql = sources.query("judged", NO_EXTRAS)
+    assert "SAFE_CAST(revenue AS NUMERIC(38, 9))" in sql
+    assert "TRY_CAST(revenue AS DECIMAL(38, 9))" in to_duckdb(sources.with_names(sql, NAMES))
 
 
 def test_fractions_of_a_second_are_cut_off_not_rounded() -> None:
-    sql = "UNIX_SECONDS(TIMESTAMP_TRUNC(CAST(t AS TIMESTAMP), SECOND))"
-    assert sql.replace("t AS", "`timestamp` AS") in sources.query({"purchases": {}, "products": {}})
+    sql = "UNIX_SECONDS(TIMESTAMP_TRUNC(moment, SECOND))"
+    assert sql in sources.query("judged", NO_EXTRAS)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         times = "1970-01-01 00:00:01.9", "1969-12-31 23:59:59.9"
-        data = " UNION ALL ".join(f"SELECT CAST('{time}' AS TIMESTAMP) AS t" for time in times)
+        data = " UNION ALL ".join(f"SELECT CAST('{time}' AS TIMESTAMP) AS moment" for time in times)
         rows = connection.execute(to_duckdb(f"SELECT {sql} AS s FROM ({data}) ORDER BY s")).fetchall()  # noqa: S608
     assert rows == [(-1,), (1,)]
 
@@ -67,15 +93,19 @@ def test_hash_thresholds() -> None:
 
 def test_extra_columns() -> None:
     config = feature_config.load("""
-query: {features: [{kind: id, name: cust_person_id}, {kind: text, name: channel}, {kind: temporal, name: timestamp}]}
-candidate: {features: [{kind: text, name: brand}, {kind: cross, names: [brand, stratbuy_domain_desc]}]}
+query:
+  features: [{kind: id, name: cust_person_id}, {kind: text, name: channel}, {kind: temporal, name: timestamp}]
+  carried: {tags: list<string>, channel: string}
+candidate:
+  features: [{kind: text, name: brand}, {kind: cross, names: [brand, stratbuy_domain_desc]}]
 """)
     extras = sources.extra_columns(config)
-    assert extras == {"purchases": {"channel": "string"}, "products": {"brand": "string"}}
-    assert sources.columns(extras) == {**schema.EXAMPLE, "channel": "string", "brand": "string"}
+    assert extras == {"purchases": {"channel": "string", "tags": "list<string>"}, "products": {"brand": "string"}}
+    added = {"channel": "string", "tags": "list<string>", "brand": "string"}
+    assert sources.columns(extras) == {**schema.EXAMPLE, **added}
 
 
 def test_streams_travel_to_workers() -> None:
-    stream = ParquetStream("a.parquet", (0, 4))
+    stream = ParquetStream("a.parquet", (0, 4), ("city",))
     assert pickle.loads(pickle.dumps(stream)) == stream  # noqa: S301
     assert isinstance(stream, sources.Stream)

@@ -14,6 +14,10 @@ from components.common.errors import InputError
 from components.data_extractor.extract import extract
 from components.vocab_builder.build import build_vocabularies
 
+DATAFLOW = (
+    "--runner=DataflowRunner --project=my-project --region=europe-west3 --temp_location=gs://bucket/tmp"
+    " --sdk_container_image=registry/metro-recs/data:v1"
+)
 CONFIG = str(Path(__file__).resolve().parents[3] / "feature_config.yaml")
 
 
@@ -121,7 +125,7 @@ def test_a_column_of_another_type(extracted: Path, tmp_path: Path) -> None:
 
 
 def test_dataflow_and_a_local_output(extracted: Path, tmp_path: Path) -> None:
-    text = refused(extracted, tmp_path / "v.json", beam_options="--runner=DataflowRunner")
+    text = refused(extracted, tmp_path / "v.json", beam_options=DATAFLOW)
     assert "output_path" in text
     assert "expected gs://" in text
 

@@ -1,0 +1,42 @@
+"""Self-contained HTML pages: one look for every report, and everything that comes from data is escaped."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+STYLE = Path(__file__).with_name("page.css")
+
+
+def render(template: Path, **values: Any) -> str:
+    """Fills in a Jinja template.
+
+    Args:
+        template: The template file; it has `{{ style }}` where its styles go, and the filters `count`, `day`,
+            `percent` and `recall` for numbers.
+        values: What else it names.
+    """
+    import jinja2
+    import markupsafe
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"count": count, "day": day, "percent": percent, "recall": recall}
+    style = markupsafe.Markup(STYLE.read_text(encoding="utf-8"))  # noqa: S704  a file of ours
+    return environment.from_string(template.read_text(encoding="utf-8")).render(style=style, **values)
+
+
+def count(value: int) -> str:
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def day(seconds: int) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%-d %B %Y")
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
+
+
+def recall(value: float) -> str:
+    return f"{value:.3f}"

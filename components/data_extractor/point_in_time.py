@@ -1,0 +1,77 @@
+"""Nothing in a row may come from after it: checked on the finished Examples, by other means than they were made."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.common import schema
+from components.common.errors import InputError
+from components.common.feature_config import FeatureConfig, TemporalFeature
+from components.data_extractor import checks
+from components.data_extractor.sources import Source
+
+TOLERANCE = 1e-6  # revenue is a float64; sums of the same decimals differ less
+
+# A customer's first purchase has nothing before it, and no row may hold more than was paid in training.
+REVENUE = f"""
+SELECT cust_person_id, first_revenue, largest_revenue, paid_in_training
+FROM (
+  SELECT
+    cust_person_id,
+    MIN(revenue) AS first_revenue,
+    MAX(revenue) AS largest_revenue,
+    SUM(IF(split = 'train', paid, 0)) AS paid_in_training
+  FROM {{examples}}
+  WHERE dropped IS NULL
+  GROUP BY cust_person_id
+)
+WHERE largest_revenue > paid_in_training * (1 + {TOLERANCE}) OR (@revenue_as_of = 'purchase' AND first_revenue > 0)
+ORDER BY cust_person_id
+LIMIT 1
+"""  # noqa: S608  constants of our own
+
+
+def check(
+    source: Source, config: FeatureConfig, splits: Mapping[str, Mapping[str, Any]], method: str, revenue: str
+) -> None:
+    """Raises InputError where a row knows something of its future.
+
+    Args:
+        source: With the stored Examples.
+        config: The feature config; no `temporal` feature of a purchase may lie after the purchase.
+        splits: Per split "first_timestamp" and "last_timestamp".
+        method: temporal or random; the splits of a temporal one must follow each other.
+        revenue: "purchase" where a row's revenue is that before it, "training" where it is that of the whole
+            training period.
+    """
+    if method == "temporal":
+        _check_order(splits)
+    _check_revenue(source, revenue)
+    for entry in config.query.features:
+        if isinstance(entry, TemporalFeature) and entry.name != schema.TIMESTAMP:
+            _check_moment(source, entry.name)
+
+
+def _check_order(splits: Mapping[str, Mapping[str, Any]]) -> None:
+    for earlier, later in (("train", "validation"), ("validation", "test")):
+        last, first = splits[earlier]["last_timestamp"], splits[later]["first_timestamp"]
+        if last >= first:
+            found = f"a {earlier} row at {last} and a {later} row at {first}"
+            remedy = "Correct the split in examples.sql."
+            raise InputError("temporal split", found, f"every {earlier} row before every {later} row", remedy)
+
+
+def _check_revenue(source: Source, revenue: str) -> None:
+    leaks = source.rows(REVENUE, {"revenue_as_of": revenue})
+    if leaks:
+        remedy = "Count only training purchases before the row, in examples.sql."
+        expected = "nothing from after a row, and nothing from outside the training split"
+        raise InputError("field revenue, a leak", checks.described(leaks[0]), expected, remedy)
+
+
+def _check_moment(source: Source, name: str) -> None:
+    shown = [schema.CUSTOMER, schema.PRODUCT, schema.TIMESTAMP, name]
+    count, example = checks.count_bad(source, f"`{name}` > `{schema.TIMESTAMP}`", shown)
+    if count:
+        remedy = f"Give each purchase the {name} that was known then, in a view, or drop the feature."
+        found = f"{count:,} purchases that know a later moment, such as {example}"
+        raise InputError(f"field {name}, a leak", found, "no moment after the purchase", remedy)

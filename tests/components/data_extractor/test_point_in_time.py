@@ -1,0 +1,76 @@
+"""Leaks, planted: each must be refused, and nothing written."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.common.errors import InputError
+from components.data_extractor import sources
+from components.data_extractor.extract import extract
+
+CONFIG = """
+query: {features: [{kind: id, name: cust_person_id}, {kind: temporal, name: card_issued}]}
+candidate: {features: [{kind: id, name: product_id}]}
+"""
+# Lines of examples.sql, and what somebody may make of them.
+LEAKS = {
+    "the basket itself": ("AND 1 PRECEDING", "AND CURRENT ROW"),
+    "later purchases": (
+        "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING",
+        "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
+    ),
+    "the test period": ("SUM(IF(split = 'train', paid, 0)) AS paid", "SUM(paid) AS paid"),
+    "a split that looks back": ("WHEN `timestamp` < validation_start THEN 'train'", "WHEN FALSE THEN 'train'"),
+}
+
+
+@pytest.fixture
+def log(small_log: tuple[str, str]) -> tuple[str, str]:
+    """With a column that is known at the purchase: the day before it."""
+    table = pq.read_table(small_log[0])
+    seconds = [int(time.timestamp()) - 86_400 for time in table["timestamp"].to_pylist()]
+    pq.write_table(table.append_column("card_issued", pa.chunked_array([seconds])), small_log[0])
+    return small_log
+
+
+def run(log: tuple[str, str], output: Path, **arguments: str) -> None:
+    extract(purchases=log[0], products=log[1], output_path=str(output), feature_config=CONFIG, **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("split", ["temporal", "random"])
+@pytest.mark.parametrize("revenue", ["purchase", "training"])
+def test_the_query_as_it_is_leaks_nothing(log: tuple[str, str], tmp_path: Path, split: str, revenue: str) -> None:
+    run(log, tmp_path / "out", split=split, revenue_as_of=revenue)
+
+
+@pytest.mark.parametrize(("line", "leak"), LEAKS.values(), ids=LEAKS.keys())
+def test_a_planted_leak_is_refused(
+    log: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, leak: str
+) -> None:
+    honest = sources.query
+
+    def leaking(step: sources.Step, extras: dict[sources.Table, dict[str, str]]) -> str:
+        sql = honest(step, extras)
+        assert step == "judged" or line in sql
+        return sql.replace(line, leak)
+
+    monkeypatch.setattr(sources, "query", leaking)
+    with pytest.raises(InputError, match="leak|split"):
+        run(log, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_column_that_knows_the_future_is_refused(log: tuple[str, str], tmp_path: Path) -> None:
+    table = pq.read_table(log[0])
+    issued = table["card_issued"].to_pylist()
+    issued[17] += 86_402
+    pq.write_table(table.set_column(5, "card_issued", [issued]), log[0])
+    with pytest.raises(InputError) as raised:
+        run(log, tmp_path / "out")
+    text = str(raised.value)
+    assert text.startswith("field card_issued, a leak: found 1 purchases that know a later moment, such as")
+    assert f"cust_person_id {table['cust_person_id'][17]}" in text
+    assert f"card_issued {issued[17]}" in text
+    assert not (tmp_path / "out").exists()
