@@ -7,10 +7,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint compile lock clean
+.PHONY: help run test test-slow lint bench-data compile lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 run: $(VENV)/ready  ## the whole pipeline on the demo data; ARGS="--split random" and so on, ARGS=--help lists them
 	$(BIN)/python -m demo.run $(ARGS)
@@ -25,6 +25,9 @@ lint: $(VENV)/ready  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench-data: $(VENV)/ready  ## the data plane beside the obvious Beam pipelines: rows/s, memory (about ten minutes)
+	$(BIN)/python -m benchmarks.data $(ARGS)
 
 compile: $(VENV)/ready  ## writes pipeline.json
 	$(BIN)/python compile.py

@@ -19,8 +19,14 @@ def training(
     validation_share: float = 0.15,
     catalogue_size: int = 0,
     min_purchases: int = 1,
+    revenue_as_of: str = "purchase",
+    thresholds: str = "",
+    previous_metadata: str = "",
     project: str = "",
     temp_dataset: str = "",
+    location: str = "",
+    max_bytes_billed: int = 0,
+    labels: dict = {},  # noqa: B006  KFP wants a dict, and never calls this function twice
     beam_options: str = "",
     epochs: int = 150,
     batch_size: int = 4096,
@@ -43,8 +49,15 @@ def training(
         validation_share: Share of the rows that go to validation; the rest is the test split.
         catalogue_size: Keep the products bought by the most customers; 0 keeps all.
         min_purchases: Keep only products bought at least this often.
+        revenue_as_of: What revenue holds: purchase, the customer's training total before the purchase; training, that
+            of the whole training period.
+        thresholds: Limits on what the data report finds, YAML or JSON; "" keeps the defaults.
+        previous_metadata: The metadata.json of an earlier run, to measure drift against.
         project: Google Cloud project that pays for the query.
-        temp_dataset: BigQuery dataset (project.dataset) for the query's temporary result.
+        temp_dataset: BigQuery dataset (project.dataset) for the query's temporary results.
+        location: Where the BigQuery jobs run; by default where the tables are.
+        max_bytes_billed: Refuse BigQuery jobs that would bill more bytes; 0 sets no limit.
+        labels: Labels of the BigQuery jobs.
         beam_options: Apache Beam options, for example --runner=DataflowRunner --region=europe-west3.
         epochs: Passes over the training rows, at most.
         batch_size: Rows a step, per replica.
@@ -65,8 +78,14 @@ def training(
         validation_share=validation_share,
         catalogue_size=catalogue_size,
         min_purchases=min_purchases,
+        revenue_as_of=revenue_as_of,
+        thresholds=thresholds,
+        previous_metadata=previous_metadata,
         project=project,
         temp_dataset=temp_dataset,
+        location=location,
+        max_bytes_billed=max_bytes_billed,
+        labels=labels,
         beam_options=beam_options,
     )
     extracted.set_caching_options(False)  # new rows in the same table must be seen

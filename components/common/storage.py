@@ -59,9 +59,15 @@ def read_json(path: str, what: str) -> dict[str, Any]:
     return value
 
 
+def write_text(path: str, text: str) -> None:
+    """Writes a file of UTF-8; `publish_file` is for a file that is an artifact by itself."""
+    with _explained(path), _placed(path), fsspec.open(path, "wt", encoding="utf-8") as file:
+        file.write(text)
+
+
 def write_json(path: str, value: dict[str, Any]) -> None:
     """Writes deterministic, human-readable JSON, names in their own script."""
-    _write_text(path, to_json(value))
+    write_text(path, to_json(value))
 
 
 def to_json(value: dict[str, Any]) -> str:
@@ -109,7 +115,7 @@ def in_place(path: str) -> Iterator[str]:
     """
     refuse_overwrite(path)
     mark = f"Run {uuid.uuid4().hex} is writing this folder, or was ended while it did.\n"
-    _write_text(join(path, UNFINISHED), mark)
+    write_text(join(path, UNFINISHED), mark)
     _clear(path)
     try:
         yield path
@@ -138,11 +144,11 @@ def publish_file(path: str, text: str) -> None:
     if exists(path):
         raise InputError(path, "the output of another run", "a path that is free", "Choose another path or delete it.")
     if is_remote(path):
-        _write_text(path, text)  # an object appears when its upload is complete
+        write_text(path, text)  # an object appears when its upload is complete
         return
     with _beside(path) as work:
         file = join(work, os.path.basename(path))
-        _write_text(file, text)
+        write_text(file, text)
         os.rename(file, path)
 
 
@@ -199,11 +205,6 @@ def _find(path: str) -> list[str]:
     with _explained(path), _placed(path):
         fs, inner = fsspec.core.url_to_fs(path)
         return [file.removeprefix(inner).lstrip("/") for file in fs.find(inner)]
-
-
-def _write_text(path: str, text: str) -> None:
-    with _explained(path), _placed(path), fsspec.open(path, "wt", encoding="utf-8") as file:
-        file.write(text)
 
 
 @contextlib.contextmanager

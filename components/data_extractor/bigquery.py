@@ -2,35 +2,24 @@
 
 Beam's own ReadFromBigQuery cannot be pointed at another endpoint and makes a dataset of its own; the two public
 clients can be, and need only a dataset that exists.
-
-Storage Read API: https://cloud.google.com/bigquery/docs/reference/storage
 """
 
 import contextlib
-import os
-import random
 import re
 import sys
-import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from components.common.errors import InputError
+from components.data_extractor import bigquery_read
+from components.data_extractor.bigquery_read import BigQueryStream, Endpoint, explained, retry
 from components.data_extractor.sources import STEPS, TABLE, Source, Step, Table, with_names
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
-    from google.cloud.bigquery_storage_v1.services import big_query_read
 
 MAX_STREAMS = 64
-PATIENCE = 120.0  # seconds in which a request is repeated; the clients' own ten minutes look like a hang
-ATTEMPTS = 7  # to go on with a stream that gives no row in between, over about a minute
-FIRST_PAUSE = 1.0  # seconds, doubled from one attempt to the next
-CALL_SECONDS = 300.0  # a call that hangs is given up then; one that only takes longer goes on in another call
 LABEL_KEY = re.compile(r"[^\W\d_][\w-]{0,62}")
 LABEL_VALUE = re.compile(r"[\w-]{0,63}")
 MAX_LABELS = 64
@@ -40,98 +29,7 @@ TYPES = {
     **dict.fromkeys(("FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"), "float"),
     **dict.fromkeys(("TIMESTAMP", "DATETIME"), "timestamp"),
 }
-# What BigQuery says no to, by HTTP status (those of gRPC are mapped to them): what it expected, and what to do.
-ANSWERS = {
-    400: ("a query that BigQuery accepts", "Check the columns of both tables."),
-    401: ("valid credentials", "Run gcloud auth application-default login, or give the job a service account."),
-    403: (
-        "permission",
-        "Grant BigQuery Job User, Data Viewer and Read Session User, and Data Editor on the temporary dataset; "
-        "where the message names a quota, raise it or wait.",
-    ),
-    404: ("tables that exist", "Check project, dataset, table and location."),
-    503: ("an answer", "Check the network, and BIGQUERY_EMULATOR_HOST and BIGQUERY_STORAGE_EMULATOR_HOST if set."),
-}
-OVER_LIMIT = "a query within max_bytes_billed", "Raise max_bytes_billed, or pass a view of fewer rows."
 PARAMETER_TYPES = {str: "STRING", int: "INT64", float: "FLOAT64"}
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Google Cloud, or an emulator named by BIGQUERY_EMULATOR_HOST and BIGQUERY_STORAGE_EMULATOR_HOST (host:port).
-
-    Pickled with every stream, because the workers have another environment.
-    """
-
-    project: str
-    rest: str = field(default_factory=lambda: os.environ.get("BIGQUERY_EMULATOR_HOST", ""))
-    grpc: str = field(default_factory=lambda: os.environ.get("BIGQUERY_STORAGE_EMULATOR_HOST", ""))
-
-    def client(self, location: str) -> "bigquery.Client":
-        from google.auth.credentials import AnonymousCredentials
-        from google.cloud import bigquery
-
-        if not self.rest:
-            return bigquery.Client(self.project, location=location or None)
-        url = self.rest if "://" in self.rest else f"http://{self.rest}"
-        options = {"api_endpoint": url}
-        return bigquery.Client(self.project, AnonymousCredentials(), location=location or None, client_options=options)
-
-    def reader(self) -> "big_query_read.BigQueryReadClient":
-        # The generated client, because the one around it takes up a broken stream for ever and without a pause.
-        import grpc
-        from google.cloud.bigquery_storage_v1.services import big_query_read
-        from google.cloud.bigquery_storage_v1.services.big_query_read import transports
-
-        if not self.grpc:
-            return big_query_read.BigQueryReadClient()
-        channel = grpc.insecure_channel(self.grpc, options=[("grpc.max_receive_message_length", -1)])
-        transport = transports.BigQueryReadGrpcTransport(channel=channel)
-        return big_query_read.BigQueryReadClient(transport=transport)
-
-
-@dataclass(frozen=True)
-class BigQueryStream:
-    """One stream of a read session; the session is a snapshot, so a stream read again gives the same rows."""
-
-    endpoint: Endpoint
-    name: str
-    schema: bytes
-
-    def read(self) -> Iterator[pa.RecordBatch]:
-        """The stream's rows; where the connection breaks, it goes on behind the last row that arrived.
-
-        Raises:
-            InputError: no permission.
-            RuntimeError: the stream stays broken, or its session has expired.
-        """
-        from google.api_core import exceptions
-
-        again = exceptions.ServerError, exceptions.TooManyRequests, exceptions.Aborted
-        schema = pa.ipc.read_schema(pa.py_buffer(self.schema))
-        rows = failures = 0
-        with _explained(self.name), self.endpoint.reader() as client:
-            while True:
-                try:
-                    for response in client.read_rows(
-                        read_stream=self.name, offset=rows, retry=None, timeout=CALL_SECONDS
-                    ):
-                        data = pa.py_buffer(response.arrow_record_batch.serialized_record_batch)
-                        batch = pa.ipc.read_record_batch(data, schema)
-                        rows, failures = rows + batch.num_rows, 0
-                        yield batch
-                except exceptions.Forbidden:
-                    raise
-                except exceptions.GoogleAPICallError as error:
-                    failures += 1
-                    if failures == ATTEMPTS or not isinstance(error, again):
-                        where = f"{self.name}: broken after {rows:,} rows"
-                        message = f"{where}, attempt {failures} of {ATTEMPTS}: {error}. Run the DataExtractor again."
-                        raise RuntimeError(message) from error
-                else:
-                    return
-                # At random, so that streams which broke together do not come back together.
-                time.sleep(FIRST_PAUSE * 2 ** (failures - 1) * random.uniform(0.5, 1))  # noqa: S311
 
 
 class BigQuerySource(Source):
@@ -175,7 +73,7 @@ class BigQuerySource(Source):
         self.stored: list[str] = []
 
     def __enter__(self) -> "BigQuerySource":
-        with _explained(f"project {self.endpoint.project}"):
+        with explained(f"project {self.endpoint.project}"):
             self.client = self.endpoint.client(self.location)
         return self
 
@@ -186,17 +84,14 @@ class BigQuerySource(Source):
         with contextlib.closing(self.client):
             for table in self.stored:
                 try:
-                    self.client.delete_table(table, not_found_ok=True, retry=_retry())
-                except (
-                    GoogleAPIError,
-                    GoogleAuthError,
-                    OSError,
-                ) as error:  # what was extracted is whole, and the table expires
+                    self.client.delete_table(table, not_found_ok=True, retry=retry())
+                except (GoogleAPIError, GoogleAuthError, OSError) as error:
+                    # No reason to fail: what was extracted is whole.
                     print(f"{table}: not deleted, expires within a day ({error})", file=sys.stderr)
 
     def columns(self, table: Table) -> dict[str, str]:
-        with _explained(f"{table} {self.names[table]}"):
-            fields = self.client.get_table(self.names[table], retry=_retry()).schema
+        with explained(f"{table} {self.names[table]}"):
+            fields = self.client.get_table(self.names[table], retry=retry()).schema
         return {field.name: column_type(field.field_type, field.mode) for field in fields}
 
     def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -229,7 +124,7 @@ class BigQuerySource(Source):
 
         project, dataset, table = self.names["examples"].split(".")
         options = types.ReadSession.TableReadOptions(selected_fields=columns, row_restriction="dropped IS NULL")
-        with _explained(f"temporary table {self.names['examples']}"), self.endpoint.reader() as reader:
+        with explained(f"temporary table {self.names['examples']}"), self.endpoint.reader() as reader:
             session = reader.create_read_session(
                 parent=f"projects/{self.endpoint.project}",
                 read_session=types.ReadSession(
@@ -238,8 +133,8 @@ class BigQuerySource(Source):
                     read_options=options,
                 ),
                 max_stream_count=MAX_STREAMS,
-                retry=_retry(),
-                timeout=PATIENCE,
+                retry=retry(),
+                timeout=bigquery_read.PATIENCE,
             )
         arrow_schema = session.arrow_schema.serialized_schema
         return [BigQueryStream(self.endpoint, stream.name, arrow_schema) for stream in session.streams]
@@ -251,11 +146,11 @@ class BigQuerySource(Source):
         config = bigquery.QueryJobConfig(query_parameters=typed, labels=self.labels, **settings)
         if self.max_bytes_billed and not config.dry_run:
             config.maximum_bytes_billed = self.max_bytes_billed
-        return self.client.query(sql, job_config=config, retry=_retry(), job_retry=None)
+        return self.client.query(sql, job_config=config, retry=retry(), job_retry=None)
 
     def _query_explained(self) -> contextlib.AbstractContextManager[None]:
         dataset = self.names["examples"].rpartition(".")[0]
-        return _explained(f"purchases {self.names['purchases']}, products {self.names['products']}, dataset {dataset}")
+        return explained(f"purchases {self.names['purchases']}, products {self.names['products']}, dataset {dataset}")
 
 
 def create_table(name: str, sql: str) -> str:
@@ -295,32 +190,4 @@ def size(count: int) -> str:
 def _result(job: "bigquery.QueryJob") -> Any:
     from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
 
-    return job.result(retry=_retry(), job_retry=DEFAULT_JOB_RETRY.with_timeout(PATIENCE))
-
-
-def _retry() -> Any:
-    """Repeats a request that a server or the network failed."""
-    from google.cloud.bigquery.retry import DEFAULT_RETRY
-
-    return DEFAULT_RETRY.with_timeout(PATIENCE)
-
-
-@contextlib.contextmanager
-def _explained(where: str) -> Iterator[None]:
-    """Turns what BigQuery refuses, or that it does not answer, into an InputError."""
-    from google.api_core import exceptions
-    from google.auth.exceptions import GoogleAuthError
-
-    try:
-        yield
-    except exceptions.GoogleAPICallError as error:
-        details = next((detail for detail in error.errors if isinstance(detail, dict)), {})
-        over_limit = details.get("reason") == "bytesBilledLimitExceeded"
-        answer = OVER_LIMIT if over_limit else ANSWERS.get(int(error.code or 0))
-        if answer is None:
-            raise
-        raise InputError(where, details.get("message") or error.message, *answer) from error
-    except GoogleAuthError as error:
-        raise InputError(where, str(error), *ANSWERS[401]) from error
-    except (exceptions.RetryError, OSError) as error:
-        raise InputError(where, str(error), *ANSWERS[503]) from error
+    return job.result(retry=retry(), job_retry=DEFAULT_JOB_RETRY.with_timeout(bigquery_read.PATIENCE))

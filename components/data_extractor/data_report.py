@@ -92,7 +92,7 @@ def measured(
 def write(folder: str, report: dict[str, Any]) -> None:
     """Writes data_report.json, and the same as a page."""
     storage.write_json(storage.join(folder, REPORT), report)
-    storage._write_text(storage.join(folder, PAGE), render(report))
+    storage.write_text(storage.join(folder, PAGE), render(report))
 
 
 def render(report: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from components.common import schema
 from components.common.errors import InputError
 
-EXAMPLES = 20
+EXAMPLES = 10
 BINS = 10
 LEAST_SHARE = 1e-4  # stands for a share of 0, whose logarithm does not exist
 

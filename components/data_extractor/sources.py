@@ -106,6 +106,7 @@ def extra_columns(config: FeatureConfig) -> dict[Table, dict[str, str]]:
     taken = {name.lower() for name in schema.EXAMPLE} | RESERVED
     towers: tuple[tuple[Table, Tower], ...] = ("purchases", config.query), ("products", config.candidate)
     for table, tower in towers:
+        readers: list[tuple[str, Mapping[str, str]]]
         readers = [(f"feature {entry.key}", entry.columns) for entry in tower.features]
         for reader, read in [*readers, ("carried", tower.carried)]:
             for name, column_type in read.items():

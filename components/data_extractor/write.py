@@ -37,6 +37,7 @@ def write_examples(
     """
     import apache_beam as beam
 
+    beam_runs.name_job(options, folder)
     pipeline = beam.Pipeline(options=options)
     _ = (
         pipeline

@@ -43,8 +43,7 @@ def build_vocabularies(
     """
     columns = read_columns(load_config(feature_config))
     options = beam_runs.options(beam_options)
-    if storage.exists(output_path):
-        raise InputError(output_path, "the output of another run", "a free path", "Choose another path or delete it.")
+    storage.refuse_overwrite(output_path)
     expected = schema.read_metadata(storage.join(examples, schema.METADATA))["splits"]["train"]["rows"]
     shards = example_files.shards(storage.join(examples, "train"))
     with _scratch(output_path, options) as scratch, progress.shown("Counting tokens", expected):
@@ -70,6 +69,7 @@ def read_columns(config: FeatureConfig) -> dict[str, str]:
 def _run(shards: list[str], columns: Mapping[str, str], result_path: str, options: "PipelineOptions") -> None:
     import apache_beam as beam
 
+    beam_runs.name_job(options, result_path)
     pipeline = beam.Pipeline(options=options)
     _ = (
         pipeline

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from components.common import examples, schema
 from components.common.errors import InputError
-from components.data_extractor import bigquery
+from components.data_extractor import bigquery_read
 from components.data_extractor.bigquery import BigQuerySource
 from components.data_extractor.extract import extract
 from demo import data
@@ -56,7 +56,7 @@ def emulator() -> Iterator[server.Emulator]:
 def environment(emulator: server.Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, address in emulator.environment().items():
         monkeypatch.setenv(name, address)
-    monkeypatch.setattr(bigquery, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(bigquery_read, "FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def test_a_stream_that_breaks_gives_the_same_rows(
 ) -> None:
     with proxy.breaking(emulator.grpc, after=int(messages * MESSAGE), times=6) as between, opened(big) as source:
         monkeypatch.setenv("BIGQUERY_STORAGE_EMULATOR_HOST", between.address)
-        source.endpoint = bigquery.Endpoint(server.PROJECT)
+        source.endpoint = bigquery_read.Endpoint(server.PROJECT)
         source.materialise("examples", "SELECT n, text, dropped FROM {purchases}", {})
         streams = source.streams(["n", "text"])
         rows = [n for stream in streams for batch in stream.read() for n in batch["n"].to_numpy()]
@@ -196,7 +196,7 @@ def test_a_stream_that_stays_broken(emulator: server.Emulator, big: str, monkeyp
             source.materialise("examples", "SELECT n, text, dropped FROM {purchases}", {})
             stream = source.streams(["n", "text"])[0]
             started = time.monotonic()
-            with pytest.raises(RuntimeError, match=r"streams/0: broken after 0 rows, attempt 7 of 7: 503"):
+            with pytest.raises(InputError, match=r"streams/0: found broken after 0 rows, attempt 7 of 7: 503"):
                 list(stream.read())
             assert between.cuts == 7
     assert time.monotonic() - started < 30

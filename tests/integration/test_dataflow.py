@@ -20,7 +20,7 @@ from components.common import beam as beam_runs
 from components.common import schema
 from components.common.errors import InputError
 from components.data_extractor import write
-from components.data_extractor.bigquery import BigQueryStream, Endpoint
+from components.data_extractor.bigquery_read import BigQueryStream, Endpoint
 from components.data_extractor.extract import extract
 from components.data_extractor.parquet import ParquetStream
 from components.vocab_builder.build import build_vocabularies
@@ -195,7 +195,7 @@ def test_streams_of_bigquery(bucket: storage.Server, tmp_path: Path) -> None:
 
     job, pipeline = submitted(server)
     assert_ours(job, pipeline)
-    assert "components.data_extractor.bigquery.BigQueryStream" in run_worker(pipeline, tmp_path)
+    assert "components.data_extractor.bigquery_read.BigQueryStream" in run_worker(pipeline, tmp_path)
 
 
 def test_vocabularies(bucket: storage.Server, small_log: tuple[str, str], tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """BigQuery on loopback: bqemulator in a process of its own, and real clients to fill it.
 
-bqemulator 1.4.0 starts a stream from its first row, whatever offset is asked for, and sends 65,536 rows a message. A
-client that takes up a broken stream needs the offset, so the process below answers ReadRows itself, from bqemulator's
-own sessions: https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1
+bqemulator 1.4.0 starts a stream from its first row, whatever offset is asked for, sends 65,536 rows a message, and
+loses a thread to every call that breaks, until after six of them it hangs. A client that takes up broken streams needs
+better, so the process below answers ReadRows itself, from bqemulator's own sessions: https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1
 """
 
 import asyncio
@@ -163,6 +163,7 @@ async def _serve(addresses: str, message_rows: str) -> None:
     partial.write_text(json.dumps({"rest": f"127.0.0.1:{server.rest_port}", "grpc": server.grpc_endpoint}))
     partial.rename(addresses)
     await asyncio.to_thread(sys.stdin.read)  # returns once the other end is gone, even if that was killed
+    os._exit(0)  # there is nothing to save, and threads of unfinished calls would be waited for
 
 
 async def _read_rows(_: Any, message_rows: int, request_bytes: bytes, context: Any) -> AsyncIterator[bytes]:

@@ -128,7 +128,7 @@ def test_numbers_of_the_feature_config(small_log: tuple[str, str], tmp_path: Pat
 
 def test_text_that_is_not_utf_8(small_log: tuple[str, str], tmp_path: Path) -> None:
     table = pq.read_table(small_log[0])
-    cities = [city.encode() for city in table["city"].to_pylist()]
+    cities = [str(city).encode() for city in table["city"].to_pylist()]
     broken = pa.array([b"Z\xfcrich", *cities[1:]], pa.binary()).view(pa.string())  # Latin-1, called a string
     pq.write_table(table.set_column(3, "city", broken), small_log[0])
     text = refused(small_log, tmp_path / "out")

@@ -20,8 +20,9 @@ import sqlglot
 from google.cloud.bigquery_storage_v1 import types
 
 from components.common.errors import InputError
-from components.data_extractor import bigquery, sources
-from components.data_extractor.bigquery import BigQuerySource, BigQueryStream, Endpoint
+from components.data_extractor import bigquery, bigquery_read, sources
+from components.data_extractor.bigquery import BigQuerySource
+from components.data_extractor.bigquery_read import BigQueryStream, Endpoint
 from components.data_extractor.sources import Stream
 
 TABLES = "my-project.shop.purchases", "my-project.shop.products"
@@ -72,7 +73,7 @@ class _Rest(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def rest(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rest]:
-    monkeypatch.setattr(bigquery, "PATIENCE", 0.5)
+    monkeypatch.setattr(bigquery_read, "PATIENCE", 0.5)
     with Rest() as server:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", f"127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
@@ -193,7 +194,7 @@ def test_refusals_are_explained(rest: Rest, status: int, reason: str, message: s
 
 
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bigquery, "PATIENCE", 0.5)
+    monkeypatch.setattr(bigquery_read, "PATIENCE", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", address)
@@ -279,7 +280,7 @@ class Storage(grpc.GenericRpcHandler):
 
 @pytest.fixture
 def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
-    monkeypatch.setattr(bigquery, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(bigquery_read, "FIRST_PAUSE", 0.001)
     with ThreadPoolExecutor(2) as threads:
         server, handler = grpc.server(threads), Storage()
         server.add_generic_rpc_handlers([handler])
@@ -322,7 +323,7 @@ def test_attempts_are_counted_anew_after_every_row(storage: Storage) -> None:
 
 
 def test_a_call_that_hangs_is_given_up(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bigquery, "CALL_SECONDS", 0.5)
+    monkeypatch.setattr(bigquery_read, "CALL_SECONDS", 0.5)
     storage.faults = [(4, 1.0)]
     assert pa.Table.from_batches(stream().read()) == ROWS
     assert storage.offsets == [0, 400]
@@ -334,7 +335,7 @@ def test_a_stream_that_stays_broken(storage: Storage, monkeypatch: pytest.Monkey
     storage.faults = [(2, BREAKS[0]), *[(0, BREAKS[0])] * 99]
     batches = stream().read()
     assert [next(batches).num_rows for _ in range(2)] == [100, 100]
-    with pytest.raises(RuntimeError, match=r"streams/0: broken after 200 rows, attempt 7 of 7: 503 so it is\. Run the"):
+    with pytest.raises(InputError, match=r"streams/0: found broken after 200 rows, attempt 7 of 7: 503 so it is, "):
         next(batches)
     assert storage.offsets == [0] + [200] * 6
     assert len(pauses) == 6
@@ -345,8 +346,8 @@ def test_a_stream_that_stays_broken(storage: Storage, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("code", "error", "message"),
     [
-        (grpc.StatusCode.NOT_FOUND, RuntimeError, "broken after 100 rows, attempt 1 of 7: 404 so it is"),
-        (grpc.StatusCode.FAILED_PRECONDITION, RuntimeError, "broken after 100 rows, attempt 1 of 7: 400 so it is"),
+        (grpc.StatusCode.NOT_FOUND, InputError, "broken after 100 rows, attempt 1 of 7: 404 so it is"),
+        (grpc.StatusCode.FAILED_PRECONDITION, InputError, "broken after 100 rows, attempt 1 of 7: 400 so it is"),
         (grpc.StatusCode.PERMISSION_DENIED, InputError, r"streams/0: found so it is, expected permission\. Grant"),
     ],
 )

@@ -1,0 +1,97 @@
+"""`make bench-data`: the DataExtractor and the VocabBuilder beside the obvious Beam pipelines, alternated."""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import duckdb
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import dataflow
+from benchmarks.processes import Run, measured
+from components.common import cli
+from demo.data import prepare
+
+CONTESTANTS = "benchmarks.data_contestants"
+TIMES = 10
+
+
+def compare(*, rounds: int = 2, cache: str = ".cache") -> None:
+    """Measures both, every contestant in a process of its own; takes about ten minutes.
+
+    Times leave out imports. Extraction is bound to one core and is all that the component does, from raw tables to
+    shards and data report; the naive pipeline starts from the finished rows. The VocabBuilder and its peer may use
+    all cores.
+
+    Args:
+        rounds: How often each runs, in turn; the median counts.
+        cache: Folder for the demo data and the repeated log.
+    """
+    console = Console(highlight=False)
+    purchases, products = prepare(f"{cache}/demo/all")
+    repeated = _repeated(purchases, f"{cache}/bench/purchases_{TIMES}x.parquet")
+    runs: dict[str, list[Run]] = {}
+
+    def run(name: str, function: str, cores: int = 0, **arguments: str) -> Run:
+        done = measured(f"{CONTESTANTS}:{function}", cores, **arguments)
+        runs.setdefault(name, []).append(done)
+        print(f"{name}: {done.seconds:.1f} s, {done.peak_mib:,.0f} MiB", file=sys.stderr)
+        return done
+
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        examples, stored = f"{folder}/examples", f"{folder}/rows.parquet"
+        measured(f"{CONTESTANTS}:store_rows", purchases=purchases, products=products, output=stored)
+        for _ in range(rounds):
+            tables = {"purchases": purchases, "products": products}
+            rows = run("extract", "extract_ours", 1, **tables, output=examples).result
+            run("extract, naive", "extract_naive", 1, rows=stored, output=f"{folder}/naive")
+            train_rows = run("vocabularies", "vocabularies_ours", examples=examples).result
+            run("vocabularies, per row", "vocabularies_per_row", examples=examples)
+        tables["purchases"] = repeated
+        run(f"extract, {TIMES}x", "extract_ours", 1, **tables, output=examples)
+
+    seconds = {name: median(run.seconds for run in done) for name, done in runs.items()}
+    counts = {"extract": rows, "extract, naive": rows, f"extract, {TIMES}x": TIMES * rows}
+    speed = {name: counts.get(name, train_rows) / taken for name, taken in seconds.items()}
+    table = Table(title=f"{rows:,} purchases, {rounds} rounds")
+    for column in ("", "seconds", "rows/s", "peak MiB"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, taken in seconds.items():
+        peak = max(run.peak_mib for run in runs[name])
+        table.add_row(name, f"{taken:.1f}", f"{speed[name]:,.0f}", f"{peak:,.0f}")
+    console.print(table)
+    console.print(dataflow.table(speed["extract"]))
+    figures = {
+        "extract_rows_per_s": round(speed["extract"]),
+        "extract_speedup_vs_naive": round(speed["extract"] / speed["extract, naive"], 1),
+        "vocab_rows_per_s": round(speed["vocabularies"]),
+        "vocab_speedup_vs_per_row": round(speed["vocabularies"] / speed["vocabularies, per row"], 1),
+        "extract_peak_mib_1x": round(max(run.peak_mib for run in runs["extract"])),
+        "extract_peak_mib_10x": round(runs[f"extract, {TIMES}x"][0].peak_mib),
+        "extract_rows_per_s_10x": round(speed[f"extract, {TIMES}x"]),
+    }
+    print(json.dumps(figures))
+
+
+def _repeated(purchases: str, path: str) -> str:
+    """The log ten times, each time with new customer ids."""
+    if not os.path.exists(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        sql = f"""
+            SELECT cust_person_id || '-' || copy AS cust_person_id, * EXCLUDE (cust_person_id, copy)
+            FROM read_parquet($path), range({TIMES}) AS copies(copy)
+        """  # noqa: S608  a constant of our own
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+            connection.sql(sql, params={"path": purchases}).write_parquet(f"{path}.partial", compression="zstd")
+        shutil.move(f"{path}.partial", path)
+    return path
+
+
+if __name__ == "__main__":
+    cli.run(compare)

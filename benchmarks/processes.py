@@ -1,0 +1,49 @@
+"""Runs one function in a fresh process and measures it there: wall time without imports, and peak memory."""
+
+import importlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from typing import Any, NamedTuple
+
+
+class Run(NamedTuple):
+    """What a run took: seconds without imports, peak resident memory in MiB with them, and what it returned."""
+
+    seconds: float
+    peak_mib: float
+    result: Any
+
+
+def measured(function: str, cores: int = 0, **arguments: Any) -> Run:
+    """Calls `function`, given as "module:name", in a process of its own.
+
+    Args:
+        function: It takes the arguments and returns something that JSON can hold.
+        cores: Bind the process to this many cores; 0 leaves it all.
+        arguments: Its keyword arguments, as JSON can hold them.
+    """
+    command = [sys.executable, "-m", "benchmarks.processes", function, str(cores), json.dumps(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{function} failed:\n{done.stderr[-4000:]}")
+    return Run(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _main(function: str, cores: str, arguments: str) -> None:
+    if int(cores):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(cores)])
+    module, _, name = function.partition(":")
+    call = getattr(importlib.import_module(module), name)
+    started = time.perf_counter()
+    result = call(**json.loads(arguments))
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(Run(seconds, peak, result)._asdict()))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
