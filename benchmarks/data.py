@@ -17,8 +17,8 @@ from benchmarks.processes import Run, measured
 from components.common import cli
 from demo.data import prepare
 
-CONTESTANTS = "benchmarks.data_contestants"
 TIMES = 10
+BEAM = ("apache_beam", "apache_beam.runners.portability.fn_api_runner")
 
 
 def compare(*, rounds: int = 2, cache: str = ".cache") -> None:
@@ -37,23 +37,25 @@ def compare(*, rounds: int = 2, cache: str = ".cache") -> None:
     repeated = _repeated(purchases, f"{cache}/bench/purchases_{TIMES}x.parquet")
     runs: dict[str, list[Run]] = {}
 
-    def run(name: str, function: str, cores: int = 0, **arguments: str) -> Run:
-        done = measured(f"{CONTESTANTS}:{function}", cores, **arguments)
+    def run(name: str, function: str, cores: int, preload: tuple[str, ...], **arguments: str) -> Run:
+        done = measured(f"benchmarks.{function}", cores, preload, **arguments)
         runs.setdefault(name, []).append(done)
         print(f"{name}: {done.seconds:.1f} s, {done.peak_mib:,.0f} MiB", file=sys.stderr)
         return done
 
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         examples, stored = f"{folder}/examples", f"{folder}/rows.parquet"
-        measured(f"{CONTESTANTS}:store_rows", purchases=purchases, products=products, output=stored)
+        measured("benchmarks.data_ours:store_rows", purchases=purchases, products=products, output=stored)
         for _ in range(rounds):
             tables = {"purchases": purchases, "products": products}
-            rows = run("extract", "extract_ours", 1, **tables, output=examples).result
-            run("extract, naive", "extract_naive", 1, rows=stored, output=f"{folder}/naive")
-            train_rows = run("vocabularies", "vocabularies_ours", examples=examples).result
-            run("vocabularies, per row", "vocabularies_per_row", examples=examples)
+            rows = run("extract", "data_ours:examples", 1, BEAM, **tables, output=examples).result
+            run("extract, naive", "data_naive:extract", 1, (), rows=stored, output=f"{folder}/naive")
+            train_rows = run(
+                "vocabularies", "data_ours:vocabularies", 0, (*BEAM, "tensorflow"), examples=examples
+            ).result
+            run("vocabularies, per row", "data_naive:vocabularies", 0, (), examples=examples)
         tables["purchases"] = repeated
-        run(f"extract, {TIMES}x", "extract_ours", 1, **tables, output=examples)
+        run(f"extract, {TIMES}x", "data_ours:examples", 1, BEAM, **tables, output=examples)
 
     seconds = {name: median(run.seconds for run in done) for name, done in runs.items()}
     counts = {"extract": rows, "extract, naive": rows, f"extract, {TIMES}x": TIMES * rows}

@@ -18,25 +18,36 @@ class Run(NamedTuple):
     result: Any
 
 
-def measured(function: str, cores: int = 0, **arguments: Any) -> Run:
+def measured(function: str, cores: int = 0, preload: tuple[str, ...] = (), **arguments: Any) -> Run:
     """Calls `function`, given as "module:name", in a process of its own.
 
     Args:
         function: It takes the arguments and returns something that JSON can hold.
         cores: Bind the process to this many cores; 0 leaves it all.
+        preload: Modules to import before the clock starts; the function imports them only when it needs them.
         arguments: Its keyword arguments, as JSON can hold them.
     """
-    command = [sys.executable, "-m", "benchmarks.processes", function, str(cores), json.dumps(arguments)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.processes",
+        function,
+        str(cores),
+        ",".join(preload),
+        json.dumps(arguments),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{function} failed:\n{done.stderr[-4000:]}")
     return Run(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _main(function: str, cores: str, arguments: str) -> None:
+def _main(function: str, cores: str, preload: str, arguments: str) -> None:
     if int(cores):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(cores)])
     module, _, name = function.partition(":")
+    for needed in filter(None, preload.split(",")):
+        importlib.import_module(needed)
     call = getattr(importlib.import_module(module), name)
     started = time.perf_counter()
     result = call(**json.loads(arguments))

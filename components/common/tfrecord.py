@@ -33,7 +33,7 @@ MAX_VARINT_BYTES = 10
 NO_SEPARATOR: Any = pa.scalar(b"", pa.binary())
 
 
-def encode(batch: pa.RecordBatch) -> bytes:
+def encode(batch: pa.RecordBatch) -> memoryview:
     """Frames every row of a batch as one TFRecord that holds a tf.train.Example.
 
     Args:
@@ -46,25 +46,33 @@ def encode(batch: pa.RecordBatch) -> bytes:
         InputError: a column with nulls or of another type.
     """
     if batch.num_rows == 0:
-        return b""
+        return memoryview(b"")
     return _concatenated(_framed(_examples(batch)))
 
 
 def _examples(batch: pa.RecordBatch) -> BinaryArray:
     """Serialized Examples [rows]."""
-    parts: list[BinaryArray] = []
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        parts += _feature(name, column)
+    parts = [
+        part for name, column in zip(batch.schema.names, batch.columns, strict=True) for part in _feature(name, column)
+    ]
     lengths = sum(pc.binary_length(part).to_numpy() for part in parts)
     header = _by_length(pa.array(lengths), lambda n: FEATURES + _varint(n))
     return pc.binary_join_element_wise(header, *parts, NO_SEPARATOR)
 
 
-def _feature(name: str, column: pa.Array) -> tuple[BinaryArray, BinaryArray]:
-    """One column's map entries, each as the bytes [rows] before its values and the values [rows] themselves."""
+def _feature(name: str, column: Any) -> list[BinaryArray]:
+    """One column's map entries: arrays [rows] that, joined row by row, give the bytes."""
     if column.null_count:
         found = f"{column.null_count} nulls in {len(column)} rows"
         raise InputError(f"column {name}", found, "a value in every row", "Fill or leave out these rows in the source.")
+    if pa.types.is_dictionary(column.type):  # every distinct value is encoded once
+        distinct = pc.binary_join_element_wise(*_feature(name, column.dictionary), NO_SEPARATOR)
+        return [distinct.take(column.indices)]
+    return [*_entries(name, column)]
+
+
+def _entries(name: str, column: Any) -> tuple[BinaryArray, BinaryArray]:
+    """The bytes [rows] before a column's values, and the values [rows]."""
     kind = column.type
     if pa.types.is_list(kind) and _is_text(kind.value_type):
         values = _strings(name, column)  # every string of a list carries its own tag and length
@@ -173,7 +181,7 @@ def _fixed32(words: np.ndarray) -> BinaryArray:
     return array.cast(pa.binary())
 
 
-def _concatenated(array: BinaryArray) -> bytes:
-    """The bytes of all rows in one piece."""
+def _concatenated(array: BinaryArray) -> memoryview:
+    """The bytes of all rows, which lie in one piece."""
     offsets = np.frombuffer(array.buffers()[1], np.int32)
-    return bytes(array.buffers()[2][offsets[array.offset] : offsets[array.offset + len(array)]])
+    return memoryview(array.buffers()[2])[offsets[array.offset] : offsets[array.offset + len(array)]]

@@ -20,8 +20,8 @@ WITH
       product_id,
       paid,
       city,
-      -- Truncated first, because engines differ in how they round a fraction of a second.
-      UNIX_SECONDS(TIMESTAMP_TRUNC(moment, SECOND)) AS `timestamp`,
+      -- Whole seconds, rounded down; engines differ in how they round when they convert by themselves.
+      CAST(FLOOR(UNIX_MICROS(moment) / 1000000) AS INT64) AS `timestamp`,
       {purchase_extras}
       COUNT(*) AS copies
     FROM typed

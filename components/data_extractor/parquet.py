@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 import sqlglot
 from sqlglot import exp
 
-from components.common import storage
+from components.common import schema, storage
 from components.common.errors import InputError
 from components.data_extractor.sources import Source, Step, Table, with_names
 
 STREAMS = 4
 # DuckDB spills to disk beyond its limit; without one it takes most of the machine's memory. Every thread needs a part.
-SETTINGS = "SET memory_limit = '300MB'; SET threads = 2; SET preserve_insertion_order = false"
+MEMORY_LIMIT, MAX_THREADS = "300MB", 2
 BATCH = 32_768  # rows of a row group, of a batch, and so of a gzip member; a multiple of DuckDB's 2,048
 TYPES = {
     "VARCHAR": "string",
@@ -31,7 +31,7 @@ TYPES = {
     "TIMESTAMP WITH TIME ZONE": "timestamp",
 }
 # The same rows give the same file in whatever order they were read, and every stream is a random sample.
-ORDER = "ORDER BY dropped IS NOT NULL, hash(*COLUMNS(*))"
+ORDER = f"ORDER BY dropped IS NOT NULL, hash(*COLUMNS(* EXCLUDE ({', '.join(schema.PRODUCT_COLUMNS)})))"
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,14 @@ class ParquetStream:
     columns: tuple[str, ...]
 
     def read(self) -> Iterator[pa.RecordBatch]:
-        with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(BATCH, row_groups=list(self.row_groups), columns=[*self.columns, "dropped"]):
-                yield batch.filter(batch["dropped"].is_null()).select(self.columns)
+        texts = [field.name for field in pq.read_schema(self.path) if pa.types.is_string(field.type)]
+        columns = [*self.columns, "dropped"]
+        # As dictionaries, as they are stored: most texts repeat within a batch.
+        with pq.ParquetFile(self.path, read_dictionary=texts) as file:
+            for batch in file.iter_batches(BATCH, row_groups=list(self.row_groups), columns=columns):
+                dropped = batch["dropped"]
+                kept = batch if dropped.null_count == len(dropped) else batch.filter(dropped.is_null())
+                yield kept.select(self.columns)
 
 
 class ParquetSource(Source):
@@ -69,7 +74,12 @@ class ParquetSource(Source):
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
             self.connection = stack.enter_context(duckdb.connect())
             # Timestamps without a zone count as UTC, in every time zone that this runs in.
-            self.connection.execute(f"SET TimeZone = 'UTC'; SET enable_progress_bar = false; {SETTINGS}")
+            self.connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+            threads = min(
+                MAX_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else MAX_THREADS
+            )
+            self.connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'; SET threads = {threads}")
+            self.connection.execute("SET preserve_insertion_order = false")  # what needs an order, sorts
             self.connection.execute("SET temp_directory = $folder", {"folder": os.path.join(self.folder, "spill")})
             for table, path in self.paths.items():
                 files = _local_files(stack, table, path)

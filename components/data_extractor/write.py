@@ -1,12 +1,12 @@
 """The Beam pipeline: streams of record batches become gzip TFRecord shards, a folder a split."""
 
 import contextlib
-import gzip
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from isal import igzip
 
 from components.common import beam as beam_runs
 from components.common import progress, schema, storage, tfrecord
@@ -15,7 +15,7 @@ from components.data_extractor.sources import Stream
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-GZIP_LEVEL = 1  # level 6 halves the speed of the whole extraction for files a fifth smaller
+GZIP_LEVEL = 1  # ISA-L's, which takes a quarter of the time of zlib's level 1 for files of the same size
 
 
 def write_examples(
@@ -68,7 +68,7 @@ def write_shards(
                     files[split] = stack.enter_context(_create(storage.join(folder, split, name)))
                 # One gzip member a batch: members can be read one after another as a single file (RFC 1952, 2.2).
                 block = tfrecord.encode(_filled(part, columns))
-                files[split].write(gzip.compress(block, GZIP_LEVEL, mtime=0))
+                files[split].write(igzip.compress(block, GZIP_LEVEL, mtime=0))
                 rows[split] += part.num_rows
             progress.advance(batch.num_rows)
     yield from rows.items()
@@ -85,8 +85,9 @@ def _filled(batch: pa.RecordBatch, columns: Mapping[str, str]) -> pa.RecordBatch
     """The columns of an Example in their order; a missing text becomes an empty one, a missing list an empty list."""
     filled = []
     for name, kind in columns.items():
-        column = batch.column(name)
+        column: Any = batch.column(name)
         if column.null_count and kind in ("string", "list<string>"):
+            column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
             column = pc.fill_null(column, pa.scalar("" if kind == "string" else [], column.type))
         filled.append(column)
     return pa.RecordBatch.from_arrays(filled, list(columns))

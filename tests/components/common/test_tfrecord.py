@@ -54,6 +54,7 @@ def test_column_types_that_sources_give() -> None:
         "b": pa.array([1, -2], pa.int32()),
         "c": pa.array([0.1, 1e30], pa.float64()),
         "d": pa.array(["skipped", "p", "q"]).slice(1),
+        "e": pa.array(["z", "ы", "z"]).dictionary_encode().slice(1),
     }
     block = tfrecord.encode(pa.record_batch(columns))
     read = parsed([record for _, record in _split(block)])
@@ -61,6 +62,7 @@ def test_column_types_that_sources_give() -> None:
     assert [row["b"] for row in read] == [[1], [-2]]
     assert [row["c"] for row in read] == [[np.float32(0.1)], [np.float32(1e30)]]
     assert [row["d"] for row in read] == [[b"p"], [b"q"]]
+    assert [row["e"] for row in read] == [["ы".encode()], [b"z"]]
 
 
 def test_blocks_make_one_gzip_file(tmp_path: Path) -> None:
@@ -113,11 +115,11 @@ def test_tensorflow_reads_the_same_lists(lists: list[list[str]], kind: pa.DataTy
     assert read["n"].numpy().tolist() == list(range(1, len(lists) - 1))
 
 
-def _split(block: bytes) -> list[tuple[int, bytes]]:
+def _split(block: memoryview) -> list[tuple[int, bytes]]:
     """Records of a block, by the lengths in front of them."""
     records, place = [], 0
     while place < len(block):
         length = int.from_bytes(block[place : place + 8], "little")
-        records.append((length, block[place + 12 : place + 12 + length]))
+        records.append((length, bytes(block[place + 12 : place + 12 + length])))
         place += 16 + length
     return records

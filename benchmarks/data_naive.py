@@ -1,10 +1,8 @@
-"""What `make bench-data` runs, ours and the obvious way; each returns the number of rows it read.
+"""The obvious way, as Beam's and TensorFlow's tutorials show it.
 
-The obvious way is what Beam's and TensorFlow's tutorials show: one tf.train.Example a row through WriteToTFRecord,
-and one Beam element a token through Count.PerElement.
+One tf.train.Example a row through WriteToTFRecord, and one Beam element a token through Count.PerElement.
 """
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,36 +13,11 @@ import tensorflow as tf
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components.common import schema, storage
-from components.data_extractor import sources
-from components.data_extractor.extract import extract
-from components.data_extractor.parameters import query_parameters
-from components.data_extractor.parquet import ParquetSource
-from components.vocab_builder.build import build_vocabularies
+from components.common import schema
 
 RUNNER = ["--runner=FnApiRunner"]
 TEXTS = ("cust_person_id", "city", "art_name", "stratbuy_domain_desc", "mge_main_cat_desc")
 COUNTED = ("cust_person_id", "product_id", "city", "stratbuy_domain_desc", "mge_main_cat_desc")
-
-
-def extract_ours(purchases: str, products: str, output: str) -> int:
-    """The whole DataExtractor: checks, both queries, data report, shards."""
-    shutil.rmtree(output, ignore_errors=True)
-    extract(purchases=purchases, products=products, output_path=output)
-    return int(storage.read_json(f"{output}/data_report.json", "the data report")["rows"]["read"])
-
-
-def store_rows(purchases: str, products: str, output: str) -> int:
-    """The finished rows in a Parquet file, for the naive pipeline: it is spared the query, the checks, the report."""
-    with ParquetSource(purchases, products) as source:
-        parameters: dict[str, dict[str, Any]] = {
-            "judged": {},
-            "examples": query_parameters("temporal", 0.8, 0.15, 0, 1),
-        }
-        for step in sources.STEPS:
-            source.materialise(step, sources.query(step, {"purchases": {}, "products": {}}), parameters[step])
-        shutil.move(os.path.join(source.folder, "examples.parquet"), output)
-    return 0
 
 
 def to_example(row: dict[str, Any]) -> bytes:
@@ -59,7 +32,7 @@ def place(row: dict[str, Any], _: int) -> int:
     return schema.SPLITS.index(row["split"])
 
 
-def extract_naive(rows: str, output: str) -> int:
+def extract(rows: str, output: str) -> None:
     """One tf.train.Example a row, from the stored rows, through WriteToTFRecord."""
     shutil.rmtree(output, ignore_errors=True)
     with beam.Pipeline(options=PipelineOptions(RUNNER)) as pipeline:
@@ -77,13 +50,6 @@ def extract_naive(rows: str, output: str) -> int:
                     compression_type=CompressionTypes.GZIP,
                 )
             )
-    return 0
-
-
-def vocabularies_ours(examples: str) -> int:
-    """The whole VocabBuilder."""
-    with tempfile.TemporaryDirectory() as folder:
-        return int(build_vocabularies(examples=examples, output_path=f"{folder}/vocabularies.json")["rows"])
 
 
 def tokens(record: bytes) -> Iterator[tuple[str, Any]]:
@@ -114,7 +80,7 @@ class Moments(beam.CombineFn):
         return moments
 
 
-def vocabularies_per_row(examples: str) -> int:
+def vocabularies(examples: str) -> None:
     """One Beam element a token, counted per element; no quantiles."""
     with tempfile.TemporaryDirectory() as folder, beam.Pipeline(options=PipelineOptions(RUNNER)) as pipeline:
         records = pipeline | beam.io.ReadFromTFRecord(f"{examples}/train/part-*.tfrecord.gz")
@@ -132,4 +98,3 @@ def vocabularies_per_row(examples: str) -> int:
             | "Text" >> beam.Map(repr)
             | "Write" >> beam.io.WriteToText(f"{folder}/revenue")
         )
-    return 0

@@ -1,0 +1,82 @@
+"""Product names in any script, from the product table through every component's command line to what is served."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from components.common import saved_models, schema, vocabularies
+
+pytestmark = pytest.mark.slow
+
+CONFIG = """
+query: {features: [{kind: id, name: cust_person_id, dim: 8}], layers: [8]}
+candidate: {features: [{kind: text, name: art_name, dim: 8}], layers: [8]}
+"""
+
+
+def call(module: str, **flags: object) -> None:
+    command = [sys.executable, "-m", module]
+    for name, value in flags.items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+
+
+def test_names_arrive_unchanged(small_log: tuple[str, str], tmp_path: Path) -> None:
+    config = tmp_path / "features.yaml"
+    config.write_text(CONFIG)
+    examples, words, model = tmp_path / "examples", tmp_path / "vocabularies.json", tmp_path / "model"
+    evaluation, release = tmp_path / "evaluation", tmp_path / "release"
+    call(
+        "components.data_extractor",
+        purchases=small_log[0],
+        products=small_log[1],
+        output_path=examples,
+        feature_config=config,
+    )
+    call("components.vocab_builder", examples=examples, feature_config=config, output_path=words)
+    call(
+        "trainer_image.main",
+        tfrecords_path=examples,
+        vocabularies_path=words,
+        metadata_path=examples / "metadata.json",
+        output_path=model,
+        feature_config=config,
+        epochs=1,
+        batch_size=64,
+        top_k=30,
+    )
+    call("components.evaluator", model=model, examples=examples, vocabularies=words, output_path=evaluation)
+    call("components.exporter", model=model, examples=examples, evaluation=evaluation, output_path=release)
+
+    table = pq.read_table(small_log[1])
+    names = dict(zip(table["product_id"].to_pylist(), table["art_name"].to_pylist(), strict=True))
+    assert {ord(letter) > 127 for name in names.values() for letter in str(name)} == {True, False}
+    assert any("\n" in str(name) for name in names.values())
+    assert any('"' in str(name) for name in names.values())
+
+    # Every product is recommended to this customer, and its id leads to the retailer's own name of it.
+    served = saved_models.SavedModel(str(release), saved_models.RETRIEVAL_MODEL)
+    (recommended,) = served({"cust_person_id": np.array([b"customer 0"], object)})["product_ids"]
+    lookup = schema.read_metadata(str(examples / schema.METADATA))["products"]
+    assert {int(id_): lookup[str(id_)][schema.NAME] for id_ in recommended} == names
+
+    # The model tells the names apart: a changed byte would have made a name out-of-vocabulary, one vector for all.
+    trained = vocabularies.read_vocabularies(str(words))[schema.NAME]["tokens"]
+    assert set(trained) <= set(names.values())
+    candidates = saved_models.SavedModel(str(model), saved_models.CANDIDATE_MODEL)
+    known = {id_: str(name) for id_, name in names.items() if name in trained}
+    raw = {schema.NAME: np.array([name.encode() for name in known.values()], object)}
+    embedded = dict(zip(known, candidates.embed(raw, schema.NAME), strict=True))
+    for line in (release / "embeddings" / "embeddings.json").read_text(encoding="utf-8").splitlines():
+        point = json.loads(line)
+        if int(point["id"]) in embedded:
+            np.testing.assert_allclose(point["embedding"], embedded.pop(int(point["id"])), rtol=1e-6)
+    assert not embedded
+    unknown = candidates.embed({schema.NAME: np.array([b"no such name"], object)}, schema.NAME)[0]
+    assert not any(np.allclose(unknown, vector) for vector in candidates.embed(raw, schema.NAME))
