@@ -37,7 +37,8 @@ def encode(batch: pa.RecordBatch) -> memoryview:
     """Frames every row of a batch as one TFRecord that holds a tf.train.Example.
 
     Args:
-        batch: Columns of string, list of string, integer or float type, without nulls; floats become float32.
+        batch: Columns of string, list of string, integer or float type, without nulls; floats become float32. Strings
+            may come as dictionaries.
 
     Returns:
         The records one after another, ready to be compressed and appended to a TFRecord file.
@@ -45,9 +46,20 @@ def encode(batch: pa.RecordBatch) -> memoryview:
     Raises:
         InputError: a column with nulls or of another type.
     """
-    if batch.num_rows == 0:
+    return block(records(batch))
+
+
+def records(batch: pa.RecordBatch) -> BinaryArray:
+    """The framed records of a batch, one a row, to be filtered and made into blocks; see `encode`."""
+    return _framed(_examples(batch)) if batch.num_rows else pa.array([], pa.binary())
+
+
+def block(framed: BinaryArray) -> memoryview:
+    """The bytes of all records, which lie in one piece."""
+    if not len(framed):
         return memoryview(b"")
-    return _concatenated(_framed(_examples(batch)))
+    offsets = np.frombuffer(framed.buffers()[1], np.int32)
+    return memoryview(framed.buffers()[2])[offsets[framed.offset] : offsets[framed.offset + len(framed)]]
 
 
 def _examples(batch: pa.RecordBatch) -> BinaryArray:
@@ -179,9 +191,3 @@ def _fixed32(words: np.ndarray) -> BinaryArray:
     """Four little-endian bytes a row."""
     array = pa.Array.from_buffers(pa.binary(4), len(words), [None, pa.py_buffer(np.ascontiguousarray(words).data)])
     return array.cast(pa.binary())
-
-
-def _concatenated(array: BinaryArray) -> memoryview:
-    """The bytes of all rows, which lie in one piece."""
-    offsets = np.frombuffer(array.buffers()[1], np.int32)
-    return memoryview(array.buffers()[2])[offsets[array.offset] : offsets[array.offset + len(array)]]

@@ -1,5 +1,6 @@
 """What must hold for the two tables and for the Examples made of them, checked before anything is written."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from components.data_extractor.sources import PRODUCT_COLUMNS, PURCHASE_COLUMNS,
 
 # An integer column can be read as a float; nothing else is converted silently.
 ACCEPTED = {"float": ("float", "int64")}
+NUMBERS = ("int64", "float")
 REQUIRED: dict[Table, dict[str, str]] = {"purchases": PURCHASE_COLUMNS, "products": PRODUCT_COLUMNS}
 
 PRODUCTS = """
@@ -59,21 +61,39 @@ def check_products(source: Source, where: str) -> None:
         raise InputError(field, shown, "each id once", remedy)
 
 
-def check_numbers(source: Source, described: Mapping[Table, str], extras: Mapping[Table, Mapping[str, str]]) -> None:
+def check_numbers(
+    source: Source,
+    described: Mapping[Table, str],
+    extras: Mapping[Table, Mapping[str, str]],
+    products: Mapping[str, Mapping[str, Any]],
+) -> None:
     """Raises InputError where an extra column of numbers has no finite number: no number could stand for it.
 
     Missing texts, in contrast, travel as empty texts, a token like any other, and the data report counts them.
+
+    Args:
+        source: With the stored Examples.
+        described: What to call the tables in an error.
+        extras: The extra columns of the feature config.
+        products: The product lookup.
     """
-    for table, columns in extras.items():
-        for name, kind in columns.items():
-            if kind not in ("int64", "float"):
-                continue
+    for name, kind in extras["purchases"].items():
+        if kind in NUMBERS:
             bad = f"`{name}` IS NULL" + (f" OR IS_NAN(`{name}`) OR IS_INF(`{name}`)" if kind == "float" else "")
             count, example = count_bad(source, bad, [schema.CUSTOMER, schema.PRODUCT, schema.TIMESTAMP, name])
-            if count:
-                found = f"{_rows(count)} without a finite number, such as {example}"
-                remedy = f"Fill it in a view, and pass the view as {table}."
-                raise InputError(f"{described[table]}, field {name}", found, "a number in every row", remedy)
+            _refuse_numbers(described, "purchases", name, count, example)
+    for name, kind in extras["products"].items():
+        if kind in NUMBERS:
+            wrong = [key for key, row in products.items() if row[name] is None or not math.isfinite(row[name])]
+            shown = {schema.PRODUCT: wrong[0], name: products[wrong[0]][name]} if wrong else {}
+            _refuse_numbers(described, "products", name, len(wrong), in_words(shown))
+
+
+def _refuse_numbers(described: Mapping[Table, str], table: Table, name: str, count: int, example: str) -> None:
+    if count:
+        found = f"{_rows(count)} without a finite number, such as {example}"
+        remedy = f"Fill it in a view, and pass the view as {table}."
+        raise InputError(f"{described[table]}, field {name}", found, "a number in every row", remedy)
 
 
 def count_bad(source: Source, condition: str, shown: Sequence[str]) -> tuple[int, str]:
@@ -87,10 +107,10 @@ def example_of(source: Source, where: str, shown: Sequence[str]) -> str:
     """The first row, in the order of the shown columns, as "name value, name value"; `where` begins with FROM."""
     columns = ", ".join(f"`{name}`" for name in dict.fromkeys(shown))
     (example,) = source.rows(f"SELECT {columns} {where} ORDER BY {columns} LIMIT 1", {})
-    return described(example)
+    return in_words(example)
 
 
-def described(row: Mapping[str, Any]) -> str:
+def in_words(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {'NULL' if value is None else value}" for name, value in row.items())
 
 

@@ -110,7 +110,7 @@ def extract(
         columns = sources.columns(extras)
         with progress.step("Measuring the data"):
             found = data_report.measured(source, described, extras, min_purchases, previous, allowed)
-        checks.check_numbers(source, described, extras)
+        checks.check_numbers(source, described, extras, found.products)
         point_in_time.check(source, config, found.splits, split, revenue_as_of)
 
         folder = stack.enter_context(_destination(output_path))

@@ -6,7 +6,7 @@ from typing import Any
 
 from components.common import schema
 from components.common.errors import InputError
-from components.data_extractor.sources import LIST, Source
+from components.data_extractor.sources import LIST, Source, cast
 
 FAULTS = ("null_id", "no_metadata", "non_positive_revenue", "duplicate")
 REASONS = (*FAULTS, "not_in_catalogue")
@@ -89,14 +89,17 @@ def catalogue(source: Source, described: Mapping[str, str]) -> list[dict[str, An
     Returns:
         Rows of product_id, those columns with missing texts as "", row_count, and per split the kept rows.
     """
-    columns = ", ".join(f"ANY_VALUE(`{name}`) AS `{name}`" for name in described)
+    casts = ", ".join(cast(name, kind) for name, kind in described.items())
+    listed = ", ".join(f"described.`{name}`" for name in described)
     in_splits = ", ".join(f"COUNTIF(split = '{name}') AS `rows_{name}`" for name in schema.SPLITS)
-    rows = source.rows(
-        f"SELECT {schema.PRODUCT}, {columns}, COUNT(*) AS row_count, {in_splits} "  # noqa: S608  no free text
-        f"FROM {{examples}} WHERE dropped IS NULL GROUP BY {schema.PRODUCT} ORDER BY {schema.PRODUCT}",
+    return source.rows(
+        f"SELECT sold.*, {listed} FROM ("  # noqa: S608  no free text
+        f"SELECT {schema.PRODUCT}, COUNT(*) AS row_count, {in_splits} "
+        f"FROM {{examples}} WHERE dropped IS NULL GROUP BY {schema.PRODUCT}) AS sold "
+        f"INNER JOIN (SELECT CAST({schema.PRODUCT} AS INT64) AS described_id, {casts} FROM {{products}}) AS described "
+        f"ON sold.{schema.PRODUCT} = described_id ORDER BY sold.{schema.PRODUCT}",
         {},
     )
-    return rows
 
 
 def features(

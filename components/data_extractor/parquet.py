@@ -5,23 +5,21 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import duckdb
-import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlglot
 from sqlglot import exp
 
-from components.common import schema, storage
+from components.common import storage
 from components.common.errors import InputError
+from components.data_extractor.parquet_stream import BATCH, ParquetStream
 from components.data_extractor.sources import Source, Step, Table, with_names
 
 STREAMS = 4
 # DuckDB spills to disk beyond its limit; without one it takes most of the machine's memory. Every thread needs a part.
 MEMORY_LIMIT, MAX_THREADS = "300MB", 2
-BATCH = 32_768  # rows of a row group, of a batch, and so of a gzip member; a multiple of DuckDB's 2,048
 TYPES = {
     "VARCHAR": "string",
     "VARCHAR[]": "list<string>",
@@ -31,26 +29,7 @@ TYPES = {
     "TIMESTAMP WITH TIME ZONE": "timestamp",
 }
 # The same rows give the same file in whatever order they were read, and every stream is a random sample.
-ORDER = f"ORDER BY dropped IS NOT NULL, hash(*COLUMNS(* EXCLUDE ({', '.join(schema.PRODUCT_COLUMNS)})))"
-
-
-@dataclass(frozen=True)
-class ParquetStream:
-    """Some row groups of the stored result."""
-
-    path: str
-    row_groups: tuple[int, ...]
-    columns: tuple[str, ...]
-
-    def read(self) -> Iterator[pa.RecordBatch]:
-        texts = [field.name for field in pq.read_schema(self.path) if pa.types.is_string(field.type)]
-        columns = [*self.columns, "dropped"]
-        # As dictionaries, as they are stored: most texts repeat within a batch.
-        with pq.ParquetFile(self.path, read_dictionary=texts) as file:
-            for batch in file.iter_batches(BATCH, row_groups=list(self.row_groups), columns=columns):
-                dropped = batch["dropped"]
-                kept = batch if dropped.null_count == len(dropped) else batch.filter(dropped.is_null())
-                yield kept.select(self.columns)
+ORDER = "ORDER BY dropped IS NOT NULL, hash(*COLUMNS(*))"
 
 
 class ParquetSource(Source):
@@ -102,36 +81,52 @@ class ParquetSource(Source):
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def materialise(self, name: Step, sql: str, parameters: Mapping[str, Any]) -> None:
-        """The result in one Parquet file; Examples in the order of a hash."""
-        result = self._path(name)
-        ordered = f"SELECT * FROM ({to_duckdb(with_names(sql, self.names))})"  # noqa: S608  names of our own
+        """The result in one Parquet file; Examples in the order of a hash, and the products in a file of their own."""
+        query = _parsed(with_names(sql, self.names))
+        order = ""
         if name == "examples":
-            ordered += f" {ORDER}"
-        copy = f"COPY ({ordered}) TO '{result}' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {BATCH})"
+            self._store("products", _without_products(query), {})
+            order = ORDER
         with _explained(" and ".join(self.paths.values())):
-            self.connection.execute(copy, dict(parameters))
-        self.names[name] = f"{name}_table"
-        self.connection.read_parquet(result).create_view(self.names[name])
+            self._store(name, f"SELECT * FROM ({query.sql('duckdb', comments=False)}) {order}", parameters)  # noqa: S608
+        self.names[name] = f"{name}_stored"
+        self.connection.read_parquet(self._path(name)).create_view(self.names[name])
 
     def streams(self, columns: Sequence[str]) -> list[ParquetStream]:
-        with pq.ParquetFile(self._path("examples")) as file:
+        path, products = self._path("examples"), self._path("products")
+        with pq.ParquetFile(path) as file:
             groups = range(file.num_row_groups)
         shares = (tuple(groups[i::STREAMS]) for i in range(min(STREAMS, len(groups))))
-        return [ParquetStream(self._path("examples"), share, tuple(columns)) for share in shares]
+        return [ParquetStream(path, share, tuple(columns), products) for share in shares]
 
-    def _path(self, name: Step) -> str:
+    def _store(self, name: str, sql: str, parameters: Mapping[str, Any]) -> None:
+        copy = f"COPY ({sql}) TO '{self._path(name)}' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {BATCH})"
+        self.connection.execute(copy, dict(parameters))
+
+    def _path(self, name: str) -> str:
         return os.path.join(self.folder, f"{name}.parquet")
 
 
 def to_duckdb(sql: str) -> str:
-    """Translates one statement from BigQuery's dialect; @parameters become $parameters.
+    """Translates one statement from BigQuery's dialect; @parameters become $parameters."""
+    return _parsed(sql).sql("duckdb", comments=False)
 
-    DuckDB would store the result of every step of a WITH; the steps here cost less than storing millions of rows.
-    """
-    tree = sqlglot.parse_one(sql, read="bigquery")
+
+def _parsed(sql: str) -> exp.Query:
+    """A statement; DuckDB would store the result of every step of a WITH, which costs more than to compute it again."""
+    tree = cast(exp.Query, sqlglot.parse_one(sql, read="bigquery"))
     for step in tree.find_all(exp.CTE):
         step.set("materialized", False)
-    return tree.sql("duckdb", comments=False)
+    return tree
+
+
+def _without_products(query: exp.Query) -> str:
+    """Takes the join with `products` out of the query's last step; returns the SQL of `products`."""
+    own = [item for item in query.selects if not (isinstance(item, exp.Column) and item.table == "products")]
+    query.set("expressions", own)
+    query.set("joins", [join for join in query.args["joins"] if join.this.name != "products"])
+    (products,) = (step.this for step in query.find_all(exp.CTE) if step.alias == "products")
+    return str(products.sql("duckdb", comments=False))
 
 
 def _local_files(stack: contextlib.ExitStack, table: str, path: str) -> list[str]:

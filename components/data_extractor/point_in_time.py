@@ -65,7 +65,7 @@ def _check_revenue(source: Source, revenue: str) -> None:
     if leaks:
         remedy = "Count only training purchases before the row, in examples.sql."
         expected = "nothing from after a row, and nothing from outside the training split"
-        raise InputError("field revenue, a leak", checks.described(leaks[0]), expected, remedy)
+        raise InputError("field revenue, a leak", checks.in_words(leaks[0]), expected, remedy)
 
 
 def _check_moment(source: Source, name: str) -> None:

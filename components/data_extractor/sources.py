@@ -20,7 +20,7 @@ LIST = "list<string>"
 # What the queries call columns of their own.
 RESERVED = {
     *("split", "dropped", "copies", "paid", "fault", "place", "moment", "known_product"),
-    *("validation_start", "test_start"),
+    *("validation_start", "test_start", "described_id", "row_count", "rows_train", "rows_validation", "rows_test"),
 }
 PURCHASE_COLUMNS = {
     schema.CUSTOMER: "string",
@@ -132,7 +132,7 @@ def query(step: Step, extras: Mapping[Table, Mapping[str, str]]) -> str:
     """One of the two queries with the extra columns; the tables' names are still to be filled in."""
     bought, described = extras["purchases"], extras["products"]
     places = {
-        "typed_extras": [f"{_cast(name, kind)}," for name, kind in bought.items()],
+        "typed_extras": [f"{cast(name, kind)}," for name, kind in bought.items()],
         "purchase_extras": [
             f"ANY_VALUE(`{name}`) AS `{name}`," if kind == LIST else f"`{name}`," for name, kind in bought.items()
         ],
@@ -140,7 +140,7 @@ def query(step: Step, extras: Mapping[Table, Mapping[str, str]]) -> str:
         "grouped_extras": [
             f"TO_JSON_STRING(`{name}`)," if kind == LIST else f"`{name}`," for name, kind in bought.items()
         ],
-        "product_extras": [f"{_cast(name, kind)}," for name, kind in described.items()],
+        "product_extras": [f"{cast(name, kind)}," for name, kind in described.items()],
         "extras": [f"assigned.`{name}`," for name in bought] + [f"products.`{name}`," for name in described],
     }
     sql = importlib.resources.files(__package__).joinpath(f"{step}.sql").read_text(encoding="utf-8")
@@ -149,7 +149,8 @@ def query(step: Step, extras: Mapping[Table, Mapping[str, str]]) -> str:
     return sql
 
 
-def _cast(name: str, column_type: str) -> str:
+def cast(name: str, column_type: str) -> str:
+    """SQL that selects a column in its type; lists are what they are."""
     return f"`{name}`" if column_type == LIST else f"CAST(`{name}` AS {SQL_TYPES[column_type]}) AS `{name}`"
 
 

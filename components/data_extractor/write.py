@@ -62,23 +62,19 @@ def write_shards(
     with contextlib.ExitStack() as stack:
         files: dict[str, BinaryIO] = {}
         for batch in stream.read():
-            for split, part in _by_split(batch):
+            records, split_of_row = tfrecord.records(_filled(batch, columns)), batch.column("split")
+            for split in schema.SPLITS:
+                part = records.filter(pc.equal(split_of_row, pa.scalar(split)))
+                if not len(part):
+                    continue
                 if split not in files:
                     name = f"part-{number:05d}-of-{streams:05d}.tfrecord.gz"
                     files[split] = stack.enter_context(_create(storage.join(folder, split, name)))
                 # One gzip member a batch: members can be read one after another as a single file (RFC 1952, 2.2).
-                block = tfrecord.encode(_filled(part, columns))
-                files[split].write(igzip.compress(block, GZIP_LEVEL, mtime=0))
-                rows[split] += part.num_rows
+                files[split].write(igzip.compress(tfrecord.block(part), GZIP_LEVEL, mtime=0))
+                rows[split] += len(part)
             progress.advance(batch.num_rows)
     yield from rows.items()
-
-
-def _by_split(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
-    for split in schema.SPLITS:
-        part = batch.filter(pc.equal(batch.column("split"), pa.scalar(split)))
-        if part.num_rows:
-            yield split, part
 
 
 def _filled(batch: pa.RecordBatch, columns: Mapping[str, str]) -> pa.RecordBatch:

@@ -22,7 +22,7 @@ from components.common.errors import InputError
 from components.data_extractor import write
 from components.data_extractor.bigquery_read import BigQueryStream, Endpoint
 from components.data_extractor.extract import extract
-from components.data_extractor.parquet import ParquetStream
+from components.data_extractor.parquet_stream import ParquetStream
 from components.vocab_builder.build import build_vocabularies
 from tests.servers import dataflow, storage
 
@@ -144,16 +144,18 @@ def assert_ours(job: dict[str, Any], pipeline: beam_runner_api_pb2.Pipeline) -> 
 
 
 def test_extraction(bucket: storage.Server, tmp_path: Path) -> None:
-    rows = [{"split": schema.SPLITS[i % 3], "city": f"Łódź {i}", "revenue": float(i)} for i in range(100)]
+    rows = [{"split": schema.SPLITS[i % 3], "city": f"Łódź {i}", "product_id": i % 7} for i in range(100)]
+    names = [f"товар {i}" for i in range(7)]
     table = pa.Table.from_pylist(rows).append_column("dropped", pa.nulls(len(rows), pa.string()))
     pq.write_table(table, tmp_path / "rows.parquet", row_group_size=25)
-    columns = "split", "city", "revenue"
-    streams = [ParquetStream(str(tmp_path / "rows.parquet"), (i, i + 2), columns) for i in range(2)]
+    pq.write_table(pa.table({"product_id": list(range(7)), "art_name": names}), tmp_path / "products.parquet")
+    paths, columns = [str(tmp_path / f"{name}.parquet") for name in ("rows", "products")], ("split", "city", "art_name")
+    streams = [ParquetStream(paths[0], (i, i + 2), columns, paths[1]) for i in range(2)]
     counters = {write.__name__: {"train": 34, "validation": 33, "test": 33}, "other": {"train": 1}}
 
     with dataflow.dataflow_server(counters) as server:
         options = beam_runs.options(text_of(server))
-        example = {"city": "string", "revenue": "float"}
+        example = {"city": "string", "art_name": "string"}
         written = write.write_examples(streams, f"gs://{storage.BUCKET}/out", example, options)
 
     assert written == counters[write.__name__]
@@ -162,15 +164,18 @@ def test_extraction(bucket: storage.Server, tmp_path: Path) -> None:
 
     assert bucket.names("out/") == []
     ours = run_worker(pipeline, tmp_path, "run")
-    assert {"components.data_extractor.write.write_shards", "components.data_extractor.parquet.ParquetStream"} <= ours
-    names = [f"out/{split}/part-0000{i}-of-00002.tfrecord.gz" for split in sorted(schema.SPLITS) for i in range(2)]
-    assert bucket.names("out/") == names
+    assert {
+        "components.data_extractor.write.write_shards",
+        "components.data_extractor.parquet_stream.ParquetStream",
+    } <= ours
+    shards = [f"out/{split}/part-0000{i}-of-00002.tfrecord.gz" for split in sorted(schema.SPLITS) for i in range(2)]
+    assert bucket.names("out/") == shards
     for split in schema.SPLITS:
-        expected = [(row["city"], row["revenue"]) for row in rows if row["split"] == split]
+        expected = [(row["city"], names[i % 7]) for i, row in enumerate(rows) if row["split"] == split]
         assert Counter(read(f"gs://{storage.BUCKET}/out/{split}/*")) == Counter(expected)
 
 
-def read(pattern: str) -> list[tuple[str, float]]:
+def read(pattern: str) -> list[tuple[str, str]]:
     import tensorflow as tf
 
     found = []
@@ -180,7 +185,8 @@ def read(pattern: str) -> list[tuple[str, float]]:
         while data:  # a TFRecord: length, its checksum, the record, its checksum
             size = int.from_bytes(data[:8], "little")
             feature = tf.train.Example.FromString(data[12 : 12 + size]).features.feature
-            found.append((feature["city"].bytes_list.value[0].decode(), feature["revenue"].float_list.value[0]))
+            city, name = (feature[column].bytes_list.value[0].decode() for column in ("city", "art_name"))
+            found.append((city, name))
             data = data[16 + size :]
     return found
 

@@ -9,7 +9,8 @@ from components.common import feature_config, schema
 from components.common.errors import InputError
 from components.data_extractor import sources
 from components.data_extractor.parameters import query_parameters
-from components.data_extractor.parquet import ParquetStream, to_duckdb
+from components.data_extractor.parquet import to_duckdb
+from components.data_extractor.parquet_stream import ParquetStream
 
 EXTRAS: dict[sources.Table, dict[str, str]] = {
     "purchases": {"channel": "string", "tags": "list<string>"},
@@ -106,6 +107,6 @@ candidate:
 
 
 def test_streams_travel_to_workers() -> None:
-    stream = ParquetStream("a.parquet", (0, 4), ("city",))
+    stream = ParquetStream("a.parquet", (0, 4), ("city",), "b.parquet")
     assert pickle.loads(pickle.dumps(stream)) == stream  # noqa: S301
     assert isinstance(stream, sources.Stream)
