@@ -3,9 +3,10 @@
 One tf.train.Example a row through WriteToTFRecord, and one Beam element a token through Count.PerElement.
 """
 
+import json
+import operator
 import shutil
 import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -17,7 +18,7 @@ from components.common import schema
 
 RUNNER = ["--runner=FnApiRunner"]
 TEXTS = ("cust_person_id", "city", "art_name", "stratbuy_domain_desc", "mge_main_cat_desc")
-COUNTED = ("cust_person_id", "product_id", "city", "stratbuy_domain_desc", "mge_main_cat_desc")
+COUNTED = ("product_id", "cust_person_id", "city", "stratbuy_domain_desc", "mge_main_cat_desc")
 
 
 def to_example(row: dict[str, Any]) -> bytes:
@@ -52,49 +53,53 @@ def extract(rows: str, output: str) -> None:
             )
 
 
-def tokens(record: bytes) -> Iterator[tuple[str, Any]]:
+def values(record: bytes) -> dict[str, Any]:
+    """The Example's features as Python values."""
     feature = tf.train.Example.FromString(record).features.feature
-    for name in COUNTED:
-        value = feature[name].int64_list.value if name == "product_id" else feature[name].bytes_list.value
-        yield name, value[0]
-
-
-def revenue(record: bytes) -> float:
-    return float(tf.train.Example.FromString(record).features.feature["revenue"].float_list.value[0])
+    read: dict[str, Any] = {name: feature[name].bytes_list.value[0].decode() for name in COUNTED[1:]}
+    read["product_id"] = feature["product_id"].int64_list.value[0]
+    return {**read, "revenue": feature["revenue"].float_list.value[0]}
 
 
 class Moments(beam.CombineFn):
-    """Count, sum and sum of squares."""
+    """Count, sum, sum of squares, smallest and largest."""
 
-    def create_accumulator(self) -> tuple[int, float, float]:
-        return 0, 0.0, 0.0
+    def create_accumulator(self) -> tuple[float, ...]:
+        return 0, 0.0, 0.0, float("inf"), float("-inf")
 
-    def add_input(self, moments: tuple[int, float, float], value: float) -> tuple[int, float, float]:
-        return moments[0] + 1, moments[1] + value, moments[2] + value * value
+    def add_input(self, moments: tuple[float, ...], value: float) -> tuple[float, ...]:
+        count, total, squares, least, largest = moments
+        return count + 1, total + value, squares + value * value, min(least, value), max(largest, value)
 
-    def merge_accumulators(self, parts: Any) -> tuple[int, float, float]:
-        counts, sums, squares = zip(*parts, strict=True)
-        return sum(counts), sum(sums), sum(squares)
+    def merge_accumulators(self, parts: Any) -> tuple[float, ...]:
+        counts, sums, squares, least, largest = zip(*parts, strict=True)
+        return sum(counts), sum(sums), sum(squares), min(least), max(largest)
 
-    def extract_output(self, moments: tuple[int, float, float]) -> tuple[int, float, float]:
+    def extract_output(self, moments: tuple[float, ...]) -> tuple[float, ...]:
         return moments
 
 
+def by_count(counted: list[tuple[Any, int]]) -> str:
+    ordered = sorted(((str(token), count) for token, count in counted), key=lambda item: (-item[1], item[0]))
+    return json.dumps(ordered, ensure_ascii=False)
+
+
 def vocabularies(examples: str) -> None:
-    """One Beam element a token, counted per element; no quantiles."""
+    """A branch a feature: tokens counted per element and sorted; moments and quantiles of the number."""
     with tempfile.TemporaryDirectory() as folder, beam.Pipeline(options=PipelineOptions(RUNNER)) as pipeline:
-        records = pipeline | beam.io.ReadFromTFRecord(f"{examples}/train/part-*.tfrecord.gz")
-        _ = (
-            records
-            | beam.FlatMap(tokens)
-            | beam.combiners.Count.PerElement()
-            | beam.Map(repr)
-            | beam.io.WriteToText(f"{folder}/tokens")
-        )
-        _ = (
-            records
-            | beam.Map(revenue)
-            | beam.CombineGlobally(Moments())
-            | "Text" >> beam.Map(repr)
-            | "Write" >> beam.io.WriteToText(f"{folder}/revenue")
-        )
+        rows = pipeline | beam.io.ReadFromTFRecord(f"{examples}/train/part-*.tfrecord.gz") | beam.Map(values)
+        for name in COUNTED:
+            _ = (
+                rows
+                | f"Pick {name}" >> beam.Map(operator.itemgetter(name))
+                | f"Count {name}" >> beam.combiners.Count.PerElement()
+                | f"List {name}" >> beam.combiners.ToList()
+                | f"Sort {name}" >> beam.Map(by_count)
+                | f"Write {name}" >> beam.io.WriteToText(f"{folder}/{name}")
+            )
+        revenue = rows | beam.Map(operator.itemgetter("revenue"))
+        for name, combine in (
+            ("moments", beam.CombineGlobally(Moments())),
+            ("quantiles", beam.ApproximateQuantiles.Globally(num_quantiles=101)),
+        ):
+            _ = revenue | name >> combine | f"Write {name}" >> beam.io.WriteToText(f"{folder}/{name}")

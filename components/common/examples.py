@@ -1,12 +1,11 @@
 """Reads `examples/`: gzip TFRecord shards into column batches. Imports TensorFlow only when something is read."""
 
 import contextlib
-import gzip
-import zlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from isal import igzip, igzip_lib
 
 from components.common import storage
 from components.common.errors import InputError
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 SHARDS = "part-*.tfrecord.gz"
 BATCH = 8192
 READ_BYTES = 1 << 20
+FILES_AT_A_TIME = 4
 LIST_OF = {"string": "bytes_list", "int64": "int64_list", "float": "float_list"}
 
 
@@ -36,12 +36,12 @@ def shards(folder: str) -> list[str]:
 
 
 def dataset(files: list[str], columns: Mapping[str, str], batch: int = BATCH) -> "tf.data.Dataset":
-    """Batches of parsed columns, file after file.
+    """Batches of parsed columns, from several files at a time, in the same order every time.
 
     Args:
         files: Local gzip TFRecord files.
         columns: Column name to type ("string", "int64" or "float").
-        batch: Rows of a batch.
+        batch: Rows of a batch, which come from one file.
 
     Returns:
         A dataset of {column: tensor [<= batch]}. Iterate it inside `explained`.
@@ -50,9 +50,23 @@ def dataset(files: list[str], columns: Mapping[str, str], batch: int = BATCH) ->
 
     types = {"string": tf.string, "int64": tf.int64, "float": tf.float32}
     spec = {name: tf.io.FixedLenFeature([], types[kind]) for name, kind in columns.items()}
-    # Not num_parallel_reads, which hands on single records: with it two cores read half as fast as one.
-    records = tf.data.TFRecordDataset(files, compression_type="GZIP", buffer_size=READ_BYTES)
-    return records.batch(batch).map(lambda rows: tf.io.parse_example(rows, spec), num_parallel_calls=2).prefetch(2)
+
+    parse = tf.autograph.experimental.do_not_convert(lambda rows: tf.io.parse_example(rows, spec))
+
+    @tf.autograph.experimental.do_not_convert
+    def parsed(file: tf.Tensor) -> tf.data.Dataset:
+        records = tf.data.TFRecordDataset(file, compression_type="GZIP", buffer_size=READ_BYTES)
+        return records.batch(batch).map(parse)
+
+    # Whole batches are handed on: num_parallel_reads hands on single records, at a quarter of the speed.
+    width = min(len(files), FILES_AT_A_TIME)
+    paths = tf.data.Dataset.from_tensor_slices(files)
+    read = paths.interleave(parsed, cycle_length=width, num_parallel_calls=width, deterministic=True)
+    options = tf.data.Options()
+    # Its thread sleeps 10 ms, then twice as long each time, and a dataset ends only when it wakes: after 2.6 s, or
+    # 5.1, or 10.2, whatever there was to read.
+    options.autotune.enabled = False
+    return read.prefetch(2).with_options(options)
 
 
 def batches(files: list[str], columns: Mapping[str, str]) -> Iterator[dict[str, np.ndarray]]:
@@ -99,10 +113,10 @@ def expect_whole(files: list[str], columns: Mapping[str, str]) -> None:
     """Raises InputError where a gzip file is cut off: TensorFlow now and then takes the cut for the file's end."""
     for file in files:
         try:
-            with gzip.open(file) as stream:
+            with igzip.open(file) as stream:
                 while stream.read(READ_BYTES):
                     pass
-        except (EOFError, OSError, zlib.error) as error:
+        except (EOFError, OSError, igzip_lib.IsalError) as error:  # type: ignore[misc]  # a stub without its base
             _diagnose(file, columns)  # names the record where it can
             remedy = "Run the DataExtractor again."
             raise InputError(file, f"damage ({error})", "a whole gzip TFRecord file", remedy) from None

@@ -71,7 +71,18 @@ def write_json(path: str, value: dict[str, Any]) -> None:
 
 
 def to_json(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    """JSON in which an object of objects or lists takes a line an entry, and everything else one line."""
+    return f"{_spread(value, '')}\n"
+
+
+def _spread(value: Any, indent: str) -> str:
+    if not isinstance(value, dict) or not any(isinstance(part, dict | list) for part in value.values()):
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    lines = [
+        f"{indent} {json.dumps(str(key), ensure_ascii=False)}: {_spread(part, indent + ' ')}"
+        for key, part in value.items()
+    ]
+    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 
 @contextlib.contextmanager

@@ -73,31 +73,35 @@ def _run(shards: list[str], columns: Mapping[str, str], result_path: str, option
     pipeline = beam.Pipeline(options=options)
     _ = (
         pipeline
-        | "Shards" >> beam.Create(shards)
+        # Here one worker reads several shards at a time; on other machines each shard is for any of them.
+        | "Shards" >> beam.Create([[shard] for shard in shards] if beam_runs.is_remote(options) else [shards])
         | "Spread over workers" >> beam.Reshuffle()
-        | "Count values" >> beam.Map(count_shard, columns)
-        | "Merge" >> beam.CombineGlobally(merged, columns)
+        | "Count values" >> beam.Map(count_shards, columns)
+        | "Merge" >> beam.CombineGlobally(merged, columns).without_defaults()
         | "Write result" >> beam.Map(_write_result, result_path)
     )
     with beam_runs.explained():
         pipeline.run().wait_until_finish()
 
 
-def count_shard(shard: str, columns: Mapping[str, str]) -> Accumulator:
-    """The value histograms of one shard, local or gs://.
+def count_shards(shards: list[str], columns: Mapping[str, str]) -> Accumulator:
+    """The value histograms of some shards, local or gs://.
 
     TensorFlow reads, parses and counts batches of rows; of those only the distinct values come into Python.
     """
     import tensorflow as tf
 
+    @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and looking for it takes its time
     def counted(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tuple[tf.Tensor, tf.Tensor]]]:
         distinct = {name: tf.unique_with_counts(values) for name, values in batch.items()}
         rows = tf.size(batch[schema.CUSTOMER])
         return rows, {name: (found.y, found.count) for name, found in distinct.items()}
 
     accumulator = Accumulator(columns)
-    with storage.staged(shard) as file, example_files.explained([file], columns, counted=True):
-        batches = example_files.dataset([file], columns, BATCH).map(counted, num_parallel_calls=2).prefetch(2)
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(storage.staged(shard)) for shard in shards]
+        stack.enter_context(example_files.explained(files, columns, counted=True))
+        batches = example_files.dataset(files, columns, BATCH).map(counted, num_parallel_calls=2).prefetch(2)
         for rows, found in batches.as_numpy_iterator():
             accumulator.add(int(rows), found)
             progress.advance(int(rows))

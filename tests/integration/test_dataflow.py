@@ -225,7 +225,7 @@ def test_vocabularies(bucket: storage.Server, small_log: tuple[str, str], tmp_pa
 
     before = bucket.names()
     ours = run_worker(pipeline, tmp_path, "run")
-    assert {"components.vocab_builder.build.count_shard", "components.vocab_builder.accumulator.merged"} <= ours
+    assert {"components.vocab_builder.build.count_shards", "components.vocab_builder.accumulator.merged"} <= ours
     (result,) = set(bucket.names()) - set(before)
     with fsspec.open(f"gs://{storage.BUCKET}/{result}", "rt", encoding="utf-8") as file:
         assert json.load(file) == json.loads((tmp_path / "v.json").read_text(encoding="utf-8"))
