@@ -12,8 +12,8 @@ import fsspec
 
 from components.common import partial
 from components.common.errors import InputError
+from components.common.reach import explained, placed
 
-BLOCKED = (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 UNFINISHED = "_unfinished"  # the mark on a remote folder that a run is writing, or was when it ended
 
 
@@ -26,14 +26,14 @@ def join(*parts: str) -> str:
 
 
 def exists(path: str) -> bool:
-    with _explained(path):
+    with explained(path):
         fs, inner = fsspec.core.url_to_fs(path)
         return bool(fs.exists(inner))
 
 
 def list_files(pattern: str) -> list[str]:
     """Paths that match a glob, sorted, in the form they were asked for (local or gs://)."""
-    with _explained(pattern):
+    with explained(pattern):
         fs, inner = fsspec.core.url_to_fs(pattern)
         return sorted(fs.unstrip_protocol(p) if is_remote(pattern) else p for p in _glob(fs, inner))
 
@@ -41,7 +41,7 @@ def list_files(pattern: str) -> list[str]:
 def read_text(path: str, what: str) -> str:
     """The text of a file; `what` names it in the error when it is not there or not UTF-8."""
     try:
-        with _explained(path), fsspec.open(path, "rt", encoding="utf-8") as file:
+        with explained(path), fsspec.open(path, "rt", encoding="utf-8") as file:
             return str(file.read())
     except FileNotFoundError:
         raise InputError(path, "no such file", what, "Check the path, or run the component that writes it.") from None
@@ -61,7 +61,7 @@ def read_json(path: str, what: str) -> dict[str, Any]:
 
 def write_text(path: str, text: str) -> None:
     """Writes a file of UTF-8; `publish_file` is for a file that is an artifact by itself."""
-    with _explained(path), _placed(path), fsspec.open(path, "wt", encoding="utf-8") as file:
+    with explained(path), placed(path), fsspec.open(path, "wt", encoding="utf-8") as file:
         file.write(text)
 
 
@@ -141,7 +141,7 @@ def in_place(path: str) -> Iterator[str]:
 
 def remove(path: str) -> None:
     """Removes a file or folder, if there is one."""
-    with _explained(path), contextlib.suppress(FileNotFoundError):
+    with explained(path), contextlib.suppress(FileNotFoundError):
         fs, inner = fsspec.core.url_to_fs(path)
         fs.rm(inner, recursive=True)
 
@@ -181,7 +181,7 @@ def staged(path: str) -> Iterator[str]:
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
-        with _explained(path):
+        with explained(path):
             fs, inner = fsspec.core.url_to_fs(path)
             name = os.path.basename(inner.rstrip("/"))
             matches = _glob(fs, inner) if "*" in inner else []
@@ -196,7 +196,7 @@ def staged(path: str) -> Iterator[str]:
 def _beside(path: str) -> Iterator[str]:
     """Yields a folder beside a local path (see `partial`)."""
     with contextlib.ExitStack() as stack:
-        with _explained(path):
+        with explained(path):
             work = stack.enter_context(partial.folder(path))
         yield work
 
@@ -213,44 +213,16 @@ def _find(path: str) -> list[str]:
 
     fsspec keeps what `ls` lists, and would not see what Beam's workers write past it; `find` asks every time.
     """
-    with _explained(path), _placed(path):
+    with explained(path), placed(path):
         fs, inner = fsspec.core.url_to_fs(path)
         return [file.removeprefix(inner).lstrip("/") for file in fs.find(inner)]
-
-
-@contextlib.contextmanager
-def _placed(path: str) -> Iterator[None]:
-    """Says in an InputError that the place where something is to be written is not there."""
-    try:
-        yield
-    except FileNotFoundError:
-        remedy = "Create it, or correct the path."
-        raise InputError(path, "no such bucket or folder", "a place that exists", remedy) from None
-
-
-@contextlib.contextmanager
-def _explained(path: str) -> Iterator[None]:
-    """Says in an InputError that a path is out of reach; whether its absence is an error is for the caller to say."""
-    try:
-        yield
-    except (FileNotFoundError, InputError):
-        raise
-    except Exception as error:
-        # gcsfs raises an OSError or a ValueError with nothing but a text, an error with a code, or google.auth's.
-        denied = str(error).startswith(("Forbidden", "Bad Request")) or getattr(error, "code", None) in (401, 403)
-        denied = denied or type(error).__module__.startswith("google.auth")
-        if not denied and not isinstance(error, BLOCKED):
-            raise
-        found = getattr(error, "strerror", None) or " ".join(str(error).split())
-        remedy = "Check the path, the account that runs this, and its permissions."
-        raise InputError(path, found, "a path that may be read or written", remedy) from None
 
 
 def _upload(folder: str, path: str, marker: str) -> None:
     files = [os.path.join(root, name) for root, _, names in os.walk(folder) for name in names]
     relative = sorted((os.path.relpath(file, folder) for file in files), key=lambda name: (name == marker, name))
     fs, inner = fsspec.core.url_to_fs(path)
-    with _explained(path):
+    with explained(path):
         for name in relative:
             fs.put_file(os.path.join(folder, name), join(inner, name))
 
@@ -272,7 +244,7 @@ def _clear(path: str) -> None:
     """Empties a remote folder but for the mark: its own files first, because one of them is what readers ask for."""
     files = sorted(name for name in _find(path) if name != UNFINISHED)
     fs, inner = fsspec.core.url_to_fs(path)
-    with _explained(path):
+    with explained(path):
         for deep in (False, True):
             group = [join(inner, name) for name in files if ("/" in name) is deep]
             if group:

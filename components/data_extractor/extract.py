@@ -82,48 +82,22 @@ def extract(
     storage.refuse_overwrite(output_path)
     described: dict[Table, str] = {"purchases": f"purchases {purchases}", "products": f"products {products}"}
 
-    with contextlib.ExitStack() as stack:
-        if sources.kind(purchases, products) == "parquet":
-            from components.data_extractor.parquet import ParquetSource
-
-            source: Source = stack.enter_context(ParquetSource(purchases, products))
-        else:
-            from components.data_extractor.bigquery import BigQuerySource
-
-            source = stack.enter_context(
-                BigQuerySource(
-                    purchases,
-                    products,
-                    project=project,
-                    temp_dataset=temp_dataset,
-                    location=location,
-                    max_bytes_billed=max_bytes_billed,
-                    labels=labels,
-                )
-            )
+    bigquery = {"project": project, "temp_dataset": temp_dataset, "location": location, "labels": labels}
+    with _open(purchases, products, {**bigquery, "max_bytes_billed": max_bytes_billed}) as source:
         checks.check_columns(source, described, extras)
         checks.check_products(source, described["products"])
         queries = {step: sources.query(step, extras) for step in sources.STEPS}
         with progress.step("Querying purchases"):
             source.materialise("judged", queries["judged"], {})
             source.materialise("examples", queries["examples"], parameters)
-        columns = sources.columns(extras)
         with progress.step("Measuring the data"):
             found = data_report.measured(source, described, extras, min_purchases, previous, allowed)
         checks.check_numbers(source, described, extras, found.products)
         point_in_time.check(source, config, found.splits, split, revenue_as_of)
-
-        folder = stack.enter_context(_destination(output_path))
-        with progress.shown("Writing examples", found.report["rows"]["kept"]):
-            written = write.write_examples(source.streams([*columns, "split"]), folder, columns, options)
-        for name, part in found.splits.items():
-            if written[name] != part["rows"]:
-                raise RuntimeError(f"{folder}/{name}: wrote {written[name]} of {part['rows']} rows")
-            part["shards"] = len(storage.list_files(storage.join(folder, name, SHARDS)))
         tables = {"purchases": purchases, "products": products}
         metadata = {
             "format_version": schema.FORMAT_VERSION,
-            "schema": columns,
+            "schema": sources.columns(extras),
             "splits": found.splits,
             "split": {"method": split, "train_share": train_share, "validation_share": validation_share},
             "source": {
@@ -134,9 +108,35 @@ def extract(
             "profile": found.profile,
             "products": found.products,
         }
-        data_report.write(folder, found.report)
-        storage.write_json(storage.join(folder, schema.METADATA), metadata)
+        _write(source, output_path, metadata, found.report, options)
     return metadata
+
+
+def _write(
+    source: Source, output_path: str, metadata: dict[str, Any], report: dict[str, Any], options: "PipelineOptions"
+) -> None:
+    """Writes shards, data report and metadata.json, with the number of shards added to its splits."""
+    columns, splits = metadata["schema"], metadata["splits"]
+    with _destination(output_path) as folder:
+        with progress.shown("Writing examples", report["rows"]["kept"]):
+            written = write.write_examples(source.streams([*columns, "split"]), folder, columns, options)
+        for name, part in splits.items():
+            if written[name] != part["rows"]:
+                raise RuntimeError(f"{folder}/{name}: wrote {written[name]} of {part['rows']} rows")
+            part["shards"] = len(storage.list_files(storage.join(folder, name, SHARDS)))
+        data_report.write(folder, report)
+        storage.write_json(storage.join(folder, schema.METADATA), metadata)
+
+
+def _open(purchases: str, products: str, bigquery: dict[str, Any]) -> Source:
+    """The source of both tables; `bigquery` has its further arguments where they are in BigQuery."""
+    if sources.kind(purchases, products) == "parquet":
+        from components.data_extractor.parquet import ParquetSource
+
+        return ParquetSource(purchases, products)
+    from components.data_extractor.bigquery import BigQuerySource
+
+    return BigQuerySource(purchases, products, **bigquery)
 
 
 def _check_reach(purchases: str, products: str, output_path: str, options: "PipelineOptions") -> None:

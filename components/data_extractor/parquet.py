@@ -19,7 +19,7 @@ from components.data_extractor.sources import Source, Step, Table, with_names
 
 STREAMS = 4
 # DuckDB spills to disk beyond its limit; without one it takes most of the machine's memory. Every thread needs a part.
-MEMORY_LIMIT, MAX_THREADS = "300MB", 2
+MEMORY_LIMIT, MAX_THREADS = "250MB", 2
 TYPES = {
     "VARCHAR": "string",
     "VARCHAR[]": "list<string>",

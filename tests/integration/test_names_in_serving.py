@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from components.common import saved_models, schema, vocabularies
+from components.common import saved_models, schema, storage, vocabularies
+from tests.servers.storage import BUCKET, storage_server
 
 pytestmark = pytest.mark.slow
 
@@ -28,33 +29,43 @@ def call(module: str, **flags: object) -> None:
 
 
 def test_names_arrive_unchanged(small_log: tuple[str, str], tmp_path: Path) -> None:
+    """Every path is gs://, but for the two tables of the retailer and the config."""
     config = tmp_path / "features.yaml"
     config.write_text(CONFIG)
-    examples, words, model = tmp_path / "examples", tmp_path / "vocabularies.json", tmp_path / "model"
-    evaluation, release = tmp_path / "evaluation", tmp_path / "release"
-    call(
-        "components.data_extractor",
-        purchases=small_log[0],
-        products=small_log[1],
-        output_path=examples,
-        feature_config=config,
-    )
-    call("components.vocab_builder", examples=examples, feature_config=config, output_path=words)
-    call(
-        "trainer_image.main",
-        tfrecords_path=examples,
-        vocabularies_path=words,
-        metadata_path=examples / "metadata.json",
-        output_path=model,
-        feature_config=config,
-        epochs=1,
-        batch_size=64,
-        top_k=30,
-    )
-    call("components.evaluator", model=model, examples=examples, vocabularies=words, output_path=evaluation)
-    call("components.exporter", model=model, examples=examples, evaluation=evaluation, output_path=release)
+    with storage_server():
+        folder = f"gs://{BUCKET}/run"
+        examples, words, model = f"{folder}/examples", f"{folder}/vocabularies.json", f"{folder}/model"
+        evaluation, release = f"{folder}/evaluation", f"{folder}/release"
+        call(
+            "components.data_extractor",
+            purchases=small_log[0],
+            products=small_log[1],
+            output_path=examples,
+            feature_config=config,
+        )
+        call("components.vocab_builder", examples=examples, feature_config=config, output_path=words)
+        call(
+            "trainer_image.main",
+            tfrecords_path=examples,
+            vocabularies_path=words,
+            metadata_path=f"{examples}/metadata.json",
+            output_path=model,
+            feature_config=config,
+            epochs=1,
+            batch_size=64,
+            top_k=30,
+        )
+        call("components.evaluator", model=model, examples=examples, vocabularies=words, output_path=evaluation)
+        call("components.exporter", model=model, examples=examples, evaluation=evaluation, output_path=release)
+        with storage.staged(folder) as local:
+            check(local, small_log[1])
 
-    table = pq.read_table(small_log[1])
+
+def check(folder: str, products: str) -> None:
+    examples, words, model, release = (
+        Path(folder, name) for name in ("examples", "vocabularies.json", "model", "release")
+    )
+    table = pq.read_table(products)
     names = dict(zip(table["product_id"].to_pylist(), table["art_name"].to_pylist(), strict=True))
     assert {ord(letter) > 127 for name in names.values() for letter in str(name)} == {True, False}
     assert any("\n" in str(name) for name in names.values())
