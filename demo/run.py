@@ -25,6 +25,7 @@ def run(
     folder: str = "runs/demo",
     data: str = ".cache/demo",
     split: Literal["temporal", "random"] = "temporal",
+    revenue_as_of: Literal["purchase", "training"] = "training",
     households: int = 0,
     catalogue_size: int = 1500,
     epochs: int = 60,
@@ -39,6 +40,8 @@ def run(
         folder: Where the artifacts go; every run gets a folder of its own in it.
         data: Where the two Parquet tables are kept between runs.
         split: temporal or random.
+        revenue_as_of: What the model knows of a household's spending: with training, its total of the whole training
+            period, one number in all its rows; with purchase, what it had spent before each purchase.
         households: Use this many households only, for a quick try; 0 uses all 2,469.
         catalogue_size: Recommend the products bought by the most households.
         epochs: Passes over the training rows, at most.
@@ -63,6 +66,7 @@ def run(
                 "products": str(Path(products).resolve()),
                 "feature_config": (ROOT / "feature_config.yaml").read_text(encoding="utf-8"),
                 "split": split,
+                "revenue_as_of": revenue_as_of,
                 "catalogue_size": catalogue_size,
                 "epochs": epochs,
                 "batch_size": batch_size,

@@ -58,7 +58,7 @@ def training(
         location: Where the BigQuery jobs run; by default where the tables are.
         max_bytes_billed: Refuse BigQuery jobs that would bill more bytes; 0 sets no limit.
         labels: Labels of the BigQuery jobs.
-        beam_options: Apache Beam options, for example --runner=DataflowRunner --region=europe-west3.
+        beam_options: Apache Beam options; "" runs in one process, --runner=DataflowRunner needs what README.md lists.
         epochs: Passes over the training rows, at most.
         batch_size: Rows a step, per replica.
         learning_rate: Of Adam, on one replica, after the warm-up.

@@ -51,7 +51,7 @@ def data_extractor(
         location: Where the BigQuery jobs run; by default where the tables are.
         max_bytes_billed: Refuse BigQuery jobs that would bill more bytes; 0 sets no limit.
         labels: Labels of the BigQuery jobs.
-        beam_options: Apache Beam options, for example --runner=DataflowRunner --region=europe-west3.
+        beam_options: Apache Beam options; "" runs in one process, --runner=DataflowRunner needs what README.md lists.
     """
     from components import images
     from components.common import storage

@@ -62,8 +62,9 @@ def extract(
         location: Where the BigQuery jobs run, for example EU or europe-west3; by default where the tables are.
         max_bytes_billed: Refuse BigQuery jobs that would bill more bytes; 0 sets no limit.
         labels: Labels of the BigQuery jobs; on a command line --labels team recs env prod.
-        beam_options: Apache Beam options, for example "--runner=DataflowRunner --region=europe-west3"; on a
-            command line write --beam-options="--runner=...", with the equals sign.
+        beam_options: Apache Beam options, for example "--runner=DataflowRunner --project=... --region=...
+            --temp_location=gs://... --sdk_container_image=..."; "" runs in this process. On a command line write
+            --beam-options="--runner=...", with the equals sign.
 
     Returns:
         The content of metadata.json.

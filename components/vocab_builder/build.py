@@ -32,8 +32,9 @@ def build_vocabularies(
         examples: The DataExtractor's folder, local or gs://.
         feature_config: The feature config: its path, or its YAML or JSON text.
         output_path: The file to write, local or gs://; must be free.
-        beam_options: Apache Beam options, for example "--runner=DataflowRunner --region=europe-west3"; on a
-            command line write --beam-options="--runner=...", with the equals sign.
+        beam_options: Apache Beam options, for example "--runner=DataflowRunner --project=... --region=...
+            --temp_location=gs://... --sdk_container_image=..."; "" runs in this process. On a command line write
+            --beam-options="--runner=...", with the equals sign.
 
     Returns:
         The content of vocabularies.json (components/common/vocabularies.py describes it).

@@ -20,7 +20,7 @@ def vocab_builder(
         feature_config: The feature config's text, YAML or JSON.
         vocabularies: vocabularies.json: tokens with counts, numeric statistics with quantiles.
         metrics: Train rows, and the size of every vocabulary.
-        beam_options: Apache Beam options, for example --runner=DataflowRunner --region=europe-west3.
+        beam_options: Apache Beam options; "" runs in one process, --runner=DataflowRunner needs what README.md lists.
     """
     from components.images import location
     from components.vocab_builder.build import build_vocabularies
