@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
 LOCAL_RUNNER = "FnApiRunner"  # by name: DirectRunner first tries to download another runner
+IN_PROCESS = ("fnapirunner", "directrunner")  # all others may have workers on other machines
 # Dataflow's workers import our code by its name, from the image: Beam pickles what lies in a module by reference. So
 # neither a setup.py nor save_main_session is needed, but an image of the same commit, with the repository's root on its
 # PYTHONPATH, that starts Beam's boot: https://cloud.google.com/dataflow/docs/guides/build-container-image
@@ -55,16 +56,24 @@ def options(text: str) -> "PipelineOptions":
     except (ValueError, ImportError, AttributeError) as error:
         remedy = "Correct it; leave it out to run here."
         raise InputError("beam_options, --runner", repr(runner), "a runner of Beam", remedy) from error
-    if is_remote(parsed):
+    if _is_dataflow(parsed):
         _expect_needed(parsed.get_all_options())
     return parsed
 
 
 def is_remote(parsed: "PipelineOptions") -> bool:
-    """Whether the workers run on other machines, which cannot write to this one's disk."""
+    """Whether the workers may run on other machines, which cannot write to this one's disk."""
+    return _runner(parsed) not in IN_PROCESS
+
+
+def _is_dataflow(parsed: "PipelineOptions") -> bool:
+    return _runner(parsed) == "dataflowrunner"
+
+
+def _runner(parsed: "PipelineOptions") -> str:
     from apache_beam.options.pipeline_options import StandardOptions
 
-    return "dataflow" in str(parsed.view_as(StandardOptions).runner).lower()
+    return str(parsed.view_as(StandardOptions).runner).rpartition(".")[2].lower()
 
 
 def name_job(parsed: "PipelineOptions", output_path: str) -> None:
@@ -76,7 +85,7 @@ def name_job(parsed: "PipelineOptions", output_path: str) -> None:
     from apache_beam.options.pipeline_options import GoogleCloudOptions
 
     job = parsed.view_as(GoogleCloudOptions)
-    if is_remote(parsed) and not job.job_name:
+    if _is_dataflow(parsed) and not job.job_name:
         job.job_name = f"metro-recs-{hashlib.sha256(output_path.encode()).hexdigest()[:16]}"
 
 

@@ -23,10 +23,10 @@ def load(model: type[Model], config: str, what: str, remedy: str) -> Model:
     Raises:
         InputError: naming the file and the entry.
     """
-    is_text = "\n" in config or "{" in config
+    is_text = any(mark in config for mark in ("\n", "{", ": "))
     where = what if is_text else config
     try:
-        document = yaml.safe_load(config if is_text else storage.read_text(config, f"a {what}"))
+        document = yaml.safe_load(config if is_text else storage.read_text(config, what))
     except yaml.YAMLError as error:
         raise InputError(where, f"invalid YAML ({error})", "YAML or JSON", "Correct the syntax.") from None
     try:

@@ -15,6 +15,10 @@ class InputError(ValueError):
         self.where, self.found, self.expected, self.remedy = where, found, expected, remedy
         super().__init__(f"{where}: found {found}, expected {expected}. {remedy}")
 
+    def __reduce__(self) -> tuple[type["InputError"], tuple[str, str, str, str]]:
+        """Pickled by its parts: a worker in another process raises it too."""
+        return InputError, (self.where, self.found, self.expected, self.remedy)
+
 
 def expect_choice(where: str, value: str, choices: tuple[str, ...]) -> None:
     """Raises InputError unless `value` is one of `choices`: the pipeline hands on strings that no flag parser saw."""

@@ -24,7 +24,7 @@ def shards(folder: str) -> list[str]:
     """The shards of one split, sorted.
 
     Args:
-        folder: A local folder such as examples/train.
+        folder: A folder such as examples/train, local or gs://.
 
     Raises:
         InputError: the folder holds none.

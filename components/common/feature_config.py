@@ -159,11 +159,11 @@ class FeatureConfig(BaseModel):
         if widths[0] != widths[1]:
             raise ValueError(f"query.layers ends in {widths[0]} and candidate.layers in {widths[1]}: make them equal")
         for name in (schema.PRODUCT, *schema.PRODUCT_COLUMNS):
-            if name in self.query.columns:
-                raise ValueError(f"query.features uses {name}, which belongs to the product: move it to candidate")
+            if name in {**self.query.columns, **self.query.carried}:
+                raise ValueError(f"query uses {name}, which belongs to the product: move it to candidate")
         for name in (schema.CUSTOMER, "revenue", "city", schema.TIMESTAMP):
-            if name in self.candidate.columns:
-                raise ValueError(f"candidate.features uses {name}, which belongs to the customer: move it to query")
+            if name in {**self.candidate.columns, **self.candidate.carried}:
+                raise ValueError(f"candidate uses {name}, which belongs to the customer: move it to query")
         return self
 
     @property

@@ -12,7 +12,7 @@ def render(template: Path, **values: Any) -> str:
 
     Args:
         template: The template file; it has `{{ style }}` where its styles go, and the filters `count`, `day`,
-            `percent` and `recall` for numbers.
+            `percent` and `decimal` for numbers.
         values: What else it names.
     """
     import jinja2
@@ -21,7 +21,7 @@ def render(template: Path, **values: Any) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"count": count, "day": day, "percent": percent, "recall": recall}
+    environment.filters |= {"count": count, "day": day, "percent": percent, "decimal": decimal}
     style = markupsafe.Markup(STYLE.read_text(encoding="utf-8"))  # noqa: S704  a file of ours
     return environment.from_string(template.read_text(encoding="utf-8")).render(style=style, **values)
 
@@ -38,5 +38,5 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}%"
 
 
-def recall(value: float) -> str:
+def decimal(value: float) -> str:
     return f"{value:.3f}"

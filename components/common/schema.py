@@ -1,6 +1,6 @@
 """The columns of an Example, their types, and metadata.json, the file that makes `examples/` whole.
 
-Column types are named as in metadata.json: "string", "int64", "float".
+Column types are named as in metadata.json: "string", "int64", "float", "list<string>".
 """
 
 from typing import Any

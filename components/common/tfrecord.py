@@ -1,4 +1,6 @@
-"""Arrow record batches as TFRecords of tf.train.Example, a column at a time: no Python code runs for a row.
+"""Arrow record batches as TFRecords of tf.train.Example, a column at a time.
+
+No Python code runs for a row; the one call for a row is that of the checksum, from C to C.
 
 An Example is a protobuf message, so its bytes are the concatenation of tags, lengths and payloads. For one column
 everything before the payload depends only on the payload's length. The codec therefore builds a prefix for every

@@ -156,7 +156,7 @@ class BigQuerySource(Source):
 def create_table(name: str, sql: str) -> str:
     """SQL that stores the result of `sql`, for a day at most."""
     expires = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 DAY)"
-    return f"CREATE TABLE `{name}` OPTIONS (expiration_timestamp = {expires}) AS\n{sql}"
+    return f"CREATE OR REPLACE TABLE `{name}` OPTIONS (expiration_timestamp = {expires}) AS\n{sql}"
 
 
 def column_type(field_type: str, mode: str) -> str:
@@ -173,9 +173,9 @@ def check_labels(labels: Mapping[str, str]) -> None:
         raise InputError("labels", str(len(labels)), f"at most {MAX_LABELS}", "Leave some out.")
     for key, value in labels.items():
         allowed = "at most 63 lowercase letters, digits, _ and -"
-        if not LABEL_KEY.fullmatch(key) or key != key.lower():
+        if not isinstance(key, str) or not LABEL_KEY.fullmatch(key) or key != key.lower():
             raise InputError("labels", f"the key {key!r}", f"{allowed}, a letter first", "Choose another key.")
-        if not LABEL_VALUE.fullmatch(value) or value != value.lower():
+        if not isinstance(value, str) or not LABEL_VALUE.fullmatch(value) or value != value.lower():
             raise InputError(f"labels, key {key}", repr(value), allowed, "Choose another value.")
 
 

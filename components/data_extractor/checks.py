@@ -11,6 +11,7 @@ from components.data_extractor.sources import PRODUCT_COLUMNS, PURCHASE_COLUMNS,
 # An integer column can be read as a float; nothing else is converted silently.
 ACCEPTED = {"float": ("float", "int64")}
 NUMBERS = ("int64", "float")
+LARGEST = 3.4e38  # an Example holds float32
 REQUIRED: dict[Table, dict[str, str]] = {"purchases": PURCHASE_COLUMNS, "products": PRODUCT_COLUMNS}
 
 PRODUCTS = """
@@ -67,7 +68,7 @@ def check_numbers(
     extras: Mapping[Table, Mapping[str, str]],
     products: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Raises InputError where an extra column of numbers has no finite number: no number could stand for it.
+    """Raises InputError where an extra column of numbers has no finite float32: no number could stand for it.
 
     Missing texts, in contrast, travel as empty texts, a token like any other, and the data report counts them.
 
@@ -79,12 +80,14 @@ def check_numbers(
     """
     for name, kind in extras["purchases"].items():
         if kind in NUMBERS:
-            bad = f"`{name}` IS NULL" + (f" OR IS_NAN(`{name}`) OR IS_INF(`{name}`)" if kind == "float" else "")
+            finite = f" OR IS_NAN(`{name}`) OR ABS(`{name}`) > {LARGEST}" if kind == "float" else ""
+            bad = f"`{name}` IS NULL{finite}"
             count, example = count_bad(source, bad, [schema.CUSTOMER, schema.PRODUCT, schema.TIMESTAMP, name])
             _refuse_numbers(described, "purchases", name, count, example)
+    limit = {"int64": math.inf, "float": LARGEST}
     for name, kind in extras["products"].items():
         if kind in NUMBERS:
-            wrong = [key for key, row in products.items() if row[name] is None or not math.isfinite(row[name])]
+            wrong = [key for key, row in products.items() if row[name] is None or not abs(row[name]) <= limit[kind]]
             shown = {schema.PRODUCT: wrong[0], name: products[wrong[0]][name]} if wrong else {}
             _refuse_numbers(described, "products", name, len(wrong), in_words(shown))
 

@@ -8,7 +8,7 @@ from components.common import page, schema, storage
 from components.common.errors import InputError
 from components.data_extractor import checks, drift, measure
 from components.data_extractor import thresholds as limits
-from components.data_extractor.sources import LIST, Source, Table, columns
+from components.data_extractor.sources import Source, Table, columns
 
 FORMAT_VERSION = 1
 REPORT, PAGE = "data_report.json", "data_report.html"
@@ -16,7 +16,7 @@ LABELS = {
     "null_id": "without customer, product or time",
     "no_metadata": "of a product that the product table lacks",
     "non_positive_revenue": "with a revenue that is not above 0",
-    "duplicate": "equal to another row in every column",
+    "duplicate": "equal to another row in every column that is read",
     "not_in_catalogue": "of a product outside the catalogue",
 }
 TEMPLATE = Path(__file__).with_name("data_report.html.j2")
@@ -118,7 +118,5 @@ def _example(source: Source, threshold: str) -> str:
 
 
 def _present(value: Any, kind: str) -> Any:
-    """Missing texts travel as empty ones."""
-    if value is None and kind in ("string", LIST):
-        return "" if kind == "string" else []
-    return value
+    """A missing text travels as an empty one."""
+    return "" if value is None and kind == "string" else value

@@ -83,8 +83,14 @@ def _aligned(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[np.nd
 
 
 def _revenue_shares(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The fine bins put together, from the lowest up, until each holds a tenth of the previous run's rows."""
+    """The fine bins put together, from the lowest up, until each holds a tenth of the previous run's rows.
+
+    What lies below all of those, and what lies above, has a bin of its own.
+    """
     bins = sorted(int(key) for key in before.keys() | after.keys())
     p, q = (np.array([counts.get(str(b), 0) for b in bins], np.float64) for counts in (before, after))
-    tenth = np.minimum(np.floor((np.cumsum(p) - p) / p.sum() * BINS), BINS - 1).astype(int)
-    return np.bincount(tenth, p, BINS), np.bincount(tenth, q, BINS)
+    below = np.cumsum(p) - p
+    tenth = np.minimum(np.floor(below / p.sum() * BINS), BINS - 1).astype(int)
+    tenth[np.cumsum(p) == 0] = BINS
+    tenth[below == p.sum()] = BINS + 1
+    return np.bincount(tenth, p, BINS + 2), np.bincount(tenth, q, BINS + 2)

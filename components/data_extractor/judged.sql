@@ -13,7 +13,8 @@ WITH
     FROM {purchases}
   ),
 
-  -- A purchase that the log holds several times, equal in every column, becomes one row with its number of copies.
+  -- A purchase that the log holds several times, equal in every column read here, becomes one row with its number of
+  -- copies. Reading the other columns too would cost more than it tells; an order id can be read as a carried column.
   purchases AS (
     SELECT
       cust_person_id,

@@ -28,8 +28,8 @@ REVENUE = f"""
 SELECT CAST(FLOOR(LN(paid) * {REVENUE_BIN}) AS INT64) AS bin, COUNT(*) AS row_count
 FROM {{examples}}
 WHERE dropped IS NULL
-GROUP BY bin
-ORDER BY bin
+GROUP BY 1
+ORDER BY 1
 """  # noqa: S608  a constant of our own
 
 
@@ -87,7 +87,7 @@ def catalogue(source: Source, described: Mapping[str, str]) -> list[dict[str, An
         described: The product's columns in an Example, with their types.
 
     Returns:
-        Rows of product_id, those columns with missing texts as "", row_count, and per split the kept rows.
+        Rows of product_id, those columns, row_count of the kept rows, and the same per split.
     """
     casts = ", ".join(cast(name, kind) for name, kind in described.items())
     listed = ", ".join(f"described.`{name}`" for name in described)

@@ -1,8 +1,8 @@
 """Purchases and products in Parquet files, queried by DuckDB."""
 
 import contextlib
+import glob
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import sqlglot
 from sqlglot import exp
 
-from components.common import storage
+from components.common import partial, storage
 from components.common.errors import InputError
 from components.data_extractor.parquet_stream import BATCH, ParquetStream
 from components.data_extractor.sources import Source, Step, Table, with_names
@@ -49,8 +49,7 @@ class ParquetSource(Source):
 
     def __enter__(self) -> "ParquetSource":
         with contextlib.ExitStack() as stack:
-            self.folder = tempfile.mkdtemp(prefix="metro-recs-")
-            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self.folder = stack.enter_context(partial.folder(os.path.join(tempfile.gettempdir(), "metro-recs")))
             self.connection = stack.enter_context(duckdb.connect())
             # Timestamps without a zone count as UTC, in every time zone that this runs in.
             self.connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
@@ -63,7 +62,8 @@ class ParquetSource(Source):
             for table, path in self.paths.items():
                 files = _local_files(stack, table, path)
                 with _explained(f"{table} {path}"):
-                    self.connection.read_parquet(files).create_view(self.names[table])
+                    # Escaped, because DuckDB too takes names for patterns.
+                    self.connection.read_parquet([glob.escape(file) for file in files]).create_view(self.names[table])
             self.stack = stack.pop_all()
         return self
 
@@ -83,11 +83,11 @@ class ParquetSource(Source):
     def materialise(self, name: Step, sql: str, parameters: Mapping[str, Any]) -> None:
         """The result in one Parquet file; Examples in the order of a hash, and the products in a file of their own."""
         query = _parsed(with_names(sql, self.names))
-        order = ""
-        if name == "examples":
-            self._store("products", _without_products(query), {})
-            order = ORDER
         with _explained(" and ".join(self.paths.values())):
+            order = ""
+            if name == "examples":
+                self._store("products", _without_products(query), {})
+                order = ORDER
             self._store(name, f"SELECT * FROM ({query.sql('duckdb', comments=False)}) {order}", parameters)  # noqa: S608
         self.names[name] = f"{name}_stored"
         self.connection.read_parquet(self._path(name)).create_view(self.names[name])

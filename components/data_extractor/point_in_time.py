@@ -11,23 +11,53 @@ from components.data_extractor.sources import Source
 
 TOLERANCE = 1e-6  # revenue is a float64; sums of the same decimals differ less
 
-# A customer's first purchase has nothing before it, and no row may hold more than was paid in training.
-REVENUE = f"""
-SELECT cust_person_id, first_revenue, largest_revenue, paid_in_training
+# Revenue must grow from one purchase to the next by exactly what was paid in training in between, starting at 0.
+AT_PURCHASE = f"""
+WITH
+  baskets AS (
+    SELECT
+      cust_person_id,
+      `timestamp`,
+      MIN(revenue) AS smallest,
+      MAX(revenue) AS largest,
+      SUM(IF(split = 'train', paid, 0)) AS paid
+    FROM {{examples}}
+    WHERE dropped IS NULL
+    GROUP BY cust_person_id, `timestamp`
+  ),
+  steps AS (
+    SELECT
+      cust_person_id,
+      `timestamp`,
+      smallest,
+      largest,
+      COALESCE(LAG(largest) OVER (PARTITION BY cust_person_id ORDER BY `timestamp`), 0)
+      + COALESCE(LAG(paid) OVER (PARTITION BY cust_person_id ORDER BY `timestamp`), 0) AS expected
+    FROM baskets
+  )
+SELECT cust_person_id, `timestamp`, largest AS revenue, expected
+FROM steps
+WHERE ABS(largest - expected) > {TOLERANCE} * (1 + expected) OR ABS(smallest - expected) > {TOLERANCE} * (1 + expected)
+ORDER BY cust_person_id, `timestamp`
+LIMIT 1
+"""  # noqa: S608  a constant of our own
+# In all rows of a customer the same: what was paid in training.
+IN_TRAINING = f"""
+SELECT cust_person_id, revenue, expected
 FROM (
   SELECT
     cust_person_id,
-    MIN(revenue) AS first_revenue,
-    MAX(revenue) AS largest_revenue,
-    SUM(IF(split = 'train', paid, 0)) AS paid_in_training
+    MIN(revenue) AS smallest,
+    MAX(revenue) AS revenue,
+    SUM(IF(split = 'train', paid, 0)) AS expected
   FROM {{examples}}
   WHERE dropped IS NULL
   GROUP BY cust_person_id
 )
-WHERE largest_revenue > paid_in_training * (1 + {TOLERANCE}) OR (@revenue_as_of = 'purchase' AND first_revenue > 0)
+WHERE ABS(revenue - expected) > {TOLERANCE} * (1 + expected) OR ABS(smallest - expected) > {TOLERANCE} * (1 + expected)
 ORDER BY cust_person_id
 LIMIT 1
-"""  # noqa: S608  constants of our own
+"""  # noqa: S608  a constant of our own
 
 
 def check(
@@ -61,7 +91,7 @@ def _check_order(splits: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _check_revenue(source: Source, revenue: str) -> None:
-    leaks = source.rows(REVENUE, {"revenue_as_of": revenue})
+    leaks = source.rows(AT_PURCHASE if revenue == "purchase" else IN_TRAINING, {})
     if leaks:
         remedy = "Count only training purchases before the row, in examples.sql."
         expected = "nothing from after a row, and nothing from outside the training split"

@@ -132,14 +132,17 @@ def query(step: Step, extras: Mapping[Table, Mapping[str, str]]) -> str:
     """One of the two queries with the extra columns; the tables' names are still to be filled in."""
     bought, described = extras["purchases"], extras["products"]
     places = {
-        "typed_extras": [f"{cast(name, kind)}," for name, kind in bought.items()],
+        # Lists cannot be grouped by; as JSON texts they can.
+        "typed_extras": [f"{cast(name, kind)}," for name, kind in bought.items()]
+        + [
+            f"TO_JSON_STRING(COALESCE(`{name}`, [])) AS `{_key(name, kind)}`,"
+            for name, kind in bought.items()
+            if kind == LIST
+        ],
         "purchase_extras": [
             f"ANY_VALUE(`{name}`) AS `{name}`," if kind == LIST else f"`{name}`," for name, kind in bought.items()
         ],
-        # Lists cannot be grouped by; as JSON texts they can.
-        "grouped_extras": [
-            f"TO_JSON_STRING(`{name}`)," if kind == LIST else f"`{name}`," for name, kind in bought.items()
-        ],
+        "grouped_extras": [f"`{_key(name, kind)}`," for name, kind in bought.items()],
         "product_extras": [f"{cast(name, kind)}," for name, kind in described.items()],
         "extras": [f"assigned.`{name}`," for name in bought] + [f"products.`{name}`," for name in described],
     }
@@ -150,8 +153,15 @@ def query(step: Step, extras: Mapping[Table, Mapping[str, str]]) -> str:
 
 
 def cast(name: str, column_type: str) -> str:
-    """SQL that selects a column in its type; lists are what they are."""
-    return f"`{name}`" if column_type == LIST else f"CAST(`{name}` AS {SQL_TYPES[column_type]}) AS `{name}`"
+    """SQL that selects a column in its type; a missing list is an empty one, as BigQuery stores it."""
+    if column_type == LIST:
+        return f"COALESCE(`{name}`, []) AS `{name}`"
+    return f"CAST(`{name}` AS {SQL_TYPES[column_type]}) AS `{name}`"
+
+
+def _key(name: str, column_type: str) -> str:
+    """What a column is grouped by."""
+    return f"{name}_as_json" if column_type == LIST else name
 
 
 def with_names(sql: str, names: Mapping[str, str]) -> str:

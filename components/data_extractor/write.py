@@ -10,6 +10,8 @@ from isal import igzip
 
 from components.common import beam as beam_runs
 from components.common import progress, schema, storage, tfrecord
+from components.common.errors import InputError
+from components.common.examples import SHARDS
 from components.data_extractor.sources import Stream
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ def write_examples(
 
     Returns:
         The number of rows written per split, as the workers counted them.
+
+    Raises:
+        InputError: `folder` holds shards that this run did not write.
     """
     import apache_beam as beam
 
@@ -49,6 +54,7 @@ def write_examples(
     with beam_runs.explained():
         result = pipeline.run()
         result.wait_until_finish()
+    _expect_own_shards(folder, len(streams))
     counted = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(__name__))["counters"]
     return {counter.key.metric.name: counter.result for counter in counted}
 
@@ -68,8 +74,8 @@ def write_shards(
                 if not len(part):
                     continue
                 if split not in files:
-                    name = f"part-{number:05d}-of-{streams:05d}.tfrecord.gz"
-                    files[split] = stack.enter_context(_create(storage.join(folder, split, name)))
+                    path = storage.join(folder, split, _shard(number, streams))
+                    files[split] = stack.enter_context(_create(path))
                 # One gzip member a batch: members can be read one after another as a single file (RFC 1952, 2.2).
                 files[split].write(igzip.compress(tfrecord.block(part), GZIP_LEVEL, mtime=0))
                 rows[split] += len(part)
@@ -77,14 +83,28 @@ def write_shards(
     yield from rows.items()
 
 
+def _shard(number: int, streams: int) -> str:
+    return f"part-{number:05d}-of-{streams:05d}.tfrecord.gz"
+
+
+def _expect_own_shards(folder: str, streams: int) -> None:
+    """Another run's workers may have gone on writing into the folder that this run took over."""
+    own = {_shard(number, streams) for number in range(streams)}
+    for split in schema.SPLITS:
+        for path in storage.list_files(storage.join(folder, split, SHARDS)):
+            if path.rpartition("/")[2] not in own:
+                expected = f"shards of the {streams} streams of this run alone"
+                raise InputError(path, "a shard of another run", expected, "Wait until that run has ended, and rerun.")
+
+
 def _filled(batch: pa.RecordBatch, columns: Mapping[str, str]) -> pa.RecordBatch:
-    """The columns of an Example in their order; a missing text becomes an empty one, a missing list an empty list."""
+    """The columns of an Example in their order; a missing text becomes an empty one."""
     filled = []
     for name, kind in columns.items():
         column: Any = batch.column(name)
-        if column.null_count and kind in ("string", "list<string>"):
+        if column.null_count and kind == "string":
             column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-            column = pc.fill_null(column, pa.scalar("" if kind == "string" else [], column.type))
+            column = pc.fill_null(column, "")
         filled.append(column)
     return pa.RecordBatch.from_arrays(filled, list(columns))
 

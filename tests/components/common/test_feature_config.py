@@ -43,6 +43,11 @@ def test_text_json_and_path_are_the_same_config() -> None:
         ("dim: 64", "dims: 64", r"query\.features\.0\.id\.dims"),
         ("name: city", "name: product_id", "product_id, which belongs to the product"),
         ("name: product_id", "name: city", "city, which belongs to the customer"),
+        (
+            "layers: [128, 64, 32]\ncandidate",
+            "carried: {art_name: string}\ncandidate",
+            "art_name, which belongs to the",
+        ),
         ("name: city", "name: cust_person_id", "cust_person_id is listed twice"),
         ("name: city", "name: 'a`b'", "should match pattern"),
         ("layers: [128, 64, 32]\ncandidate", "layers: [128, 64, 16]\ncandidate", "make them equal"),

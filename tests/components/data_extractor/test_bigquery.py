@@ -114,7 +114,7 @@ def test_labels(labels: dict[str, str]) -> None:
     "labels",
     [
         *[{"": "x"}, {"1a": "x"}, {"Team": "x"}, {"a b": "x"}, {"k" * 64: "x"}, {"_a": "x"}],
-        *[{"a": "X"}, {"a": "x.y"}, {"a": "x" * 64}, {"a": "x\n"}, {f"a{i}": "" for i in range(65)}],
+        *[{"a": 1}, {"a": "X"}, {"a": "x.y"}, {"a": "x" * 64}, {"a": "x\n"}, {f"a{i}": "" for i in range(65)}],
     ],
 )
 def test_bad_labels(labels: dict[str, str]) -> None:
@@ -150,7 +150,7 @@ def test_what_every_job_carries(rest: Rest) -> None:
     assert not real["configuration"].get("dryRun")
     assert [job["configuration"]["query"]["maximumBytesBilled"] for job in (asked, real)] == [str(10**12)] * 2
     ((_, deleted, _),) = [request for request in rest.requests if request[0] == "DELETE"]
-    assert f"CREATE TABLE `my-project.temp.{deleted.rpartition('/')[2]}`" in real["configuration"]["query"]["query"]
+    assert f"CREATE OR REPLACE TABLE `my-project.temp.{deleted.rpartition('/')[2]}`" in real["configuration"]["query"]["query"]
 
 
 @pytest.mark.parametrize(

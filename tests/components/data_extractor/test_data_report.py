@@ -222,6 +222,16 @@ def test_population_stability_against_its_definition() -> None:
     assert drift.population_stability(before, after) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("after", [{"-30": 5}, {"40": 5}])
+def test_a_price_outside_all_earlier_ones_is_drift(after: dict[str, int]) -> None:
+    profile: dict[str, Any] = {"categories": {"a": 5}}
+    previous: dict[str, Any] = {"products": {"1": {"art_name": "x"}}, "profile": {**profile, "revenue_bins": {"20": 5}}}
+    found = drift.compare(previous, previous["products"], {**profile, "revenue_bins": after})
+    # All rows moved from one bin to another; an empty share counts as 0.0001.
+    assert found["psi"]["revenue"] == pytest.approx(2 * (1 - 1e-4) * np.log(1e4))
+    assert found["psi"]["categories"] == 0
+
+
 def test_the_page_escapes_what_the_data_say(tmp_path: Path) -> None:
     log = write_log(tmp_path, GOOD, PRODUCTS)
     run(log, tmp_path / "before")

@@ -23,6 +23,16 @@ LEAKS = {
         "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
         "field revenue, a leak",
     ),
+    "the future instead of the past": (
+        "ORDER BY `timestamp` ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING",
+        "ORDER BY `timestamp` DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING",
+        "field revenue, a leak",
+    ),
+    "the test period instead of training": (
+        "SUM(IF(split = 'train', paid, 0)) AS paid",
+        "SUM(IF(split <> 'train', paid, 0)) AS paid",
+        "field revenue, a leak",
+    ),
     "the test period": (
         "SUM(IF(split = 'train', paid, 0)) AS paid",
         "SUM(paid) AS paid",
