@@ -19,7 +19,7 @@ from components.data_extractor.sources import Source, Step, Table, with_names
 
 STREAMS = 4
 # DuckDB spills to disk beyond its limit; without one it takes most of the machine's memory. Every thread needs a part.
-MEMORY_LIMIT, MAX_THREADS = "250MB", 2
+MEMORY_LIMIT, MAX_THREADS = "220MB", 2
 TYPES = {
     "VARCHAR": "string",
     "VARCHAR[]": "list<string>",
@@ -93,6 +93,8 @@ class ParquetSource(Source):
         self.connection.read_parquet(self._path(name)).create_view(self.names[name])
 
     def streams(self, columns: Sequence[str]) -> list[ParquetStream]:
+        """The last call: the queries' memory goes to the writers."""
+        self.connection.close()
         path, products = self._path("examples"), self._path("products")
         with pq.ParquetFile(path) as file:
             groups = range(file.num_row_groups)

@@ -62,7 +62,10 @@ class Source(Protocol):
         ...
 
     def streams(self, columns: Sequence[str]) -> Sequence[Stream]:
-        """These columns of {examples}, of the rows that are not dropped; every row is in exactly one stream."""
+        """These columns of {examples}, of the rows that are not dropped; every row is in exactly one stream.
+
+        No query may follow.
+        """
         ...
 
 
