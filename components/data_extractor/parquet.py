@@ -18,8 +18,9 @@ from components.data_extractor.parquet_stream import BATCH, ParquetStream
 from components.data_extractor.sources import Source, Step, Table, with_names
 
 STREAMS = 4
-# DuckDB spills to disk beyond its limit; without one it takes most of the machine's memory. Every thread needs a part.
-MEMORY_LIMIT, MAX_THREADS = "220MB", 2
+# DuckDB spills to disk beyond its limit; without one it takes most of the machine's memory. What it cannot spill, such
+# as the parts of every thread, may need more: then the limit is doubled, up to the largest.
+MEMORY_MB, MOST_MEMORY_MB, MAX_THREADS = 250, 4000, 2
 TYPES = {
     "VARCHAR": "string",
     "VARCHAR[]": "list<string>",
@@ -56,7 +57,8 @@ class ParquetSource(Source):
             threads = min(
                 MAX_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else MAX_THREADS
             )
-            self.connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'; SET threads = {threads}")
+            self.memory = MEMORY_MB
+            self.connection.execute(f"SET memory_limit = '{self.memory}MB'; SET threads = {threads}")
             self.connection.execute("SET preserve_insertion_order = false")  # what needs an order, sorts
             self.connection.execute("SET temp_directory = $folder", {"folder": os.path.join(self.folder, "spill")})
             for table, path in self.paths.items():
@@ -76,7 +78,7 @@ class ParquetSource(Source):
 
     def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         with _explained(" and ".join(self.paths.values())):
-            result = self.connection.execute(to_duckdb(with_names(sql, self.names)), dict(parameters))
+            result = self._execute(to_duckdb(with_names(sql, self.names)), parameters)
             names = [column[0] for column in result.description or ()]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
@@ -103,7 +105,20 @@ class ParquetSource(Source):
 
     def _store(self, name: str, sql: str, parameters: Mapping[str, Any]) -> None:
         copy = f"COPY ({sql}) TO '{self._path(name)}' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {BATCH})"
-        self.connection.execute(copy, dict(parameters))
+        self._execute(copy, parameters)
+
+    def _execute(self, sql: str, parameters: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
+        """Runs a statement, again with twice the memory where it does not get along with less."""
+        while True:
+            try:
+                return self.connection.execute(sql, dict(parameters))
+            except duckdb.OutOfMemoryException as error:
+                if self.memory >= MOST_MEMORY_MB:
+                    found = f"a query that needs more than {self.memory} MB ({str(error).splitlines()[0]})"
+                    remedy = "Load the tables into BigQuery, or take fewer rows."
+                    raise InputError(" and ".join(self.paths.values()), found, "less", remedy) from error
+                self.memory *= 2
+                self.connection.execute(f"SET memory_limit = '{self.memory}MB'")
 
     def _path(self, name: str) -> str:
         return os.path.join(self.folder, f"{name}.parquet")

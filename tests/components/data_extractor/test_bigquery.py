@@ -150,7 +150,8 @@ def test_what_every_job_carries(rest: Rest) -> None:
     assert not real["configuration"].get("dryRun")
     assert [job["configuration"]["query"]["maximumBytesBilled"] for job in (asked, real)] == [str(10**12)] * 2
     ((_, deleted, _),) = [request for request in rest.requests if request[0] == "DELETE"]
-    assert f"CREATE OR REPLACE TABLE `my-project.temp.{deleted.rpartition('/')[2]}`" in real["configuration"]["query"]["query"]
+    table = f"`my-project.temp.{deleted.rpartition('/')[2]}`"
+    assert f"CREATE OR REPLACE TABLE {table}" in real["configuration"]["query"]["query"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from components.common import examples, schema
+from components.common.errors import InputError
 from components.data_extractor.extract import extract
 from tests.components.data_extractor import oracle
 
@@ -176,6 +177,19 @@ def test_many_streams_and_batches(small_log: tuple[str, str], tmp_path: Path, mo
     assert sorted(os.listdir(tmp_path / "out" / "test")) == [f"part-0000{i}-of-00004.tfrecord.gz" for i in range(4)]
     for name in schema.SPLITS:
         assert read_split(tmp_path / "out", name) == expected[name]
+
+
+def test_a_query_that_needs_more_memory_gets_it(
+    small_log: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(small_log, tmp_path / "one")
+    monkeypatch.setattr("components.data_extractor.parquet.MEMORY_MB", 1)
+    run(small_log, tmp_path / "two")
+    for name in schema.SPLITS:
+        assert read_split(tmp_path / "one", name) == read_split(tmp_path / "two", name)
+    monkeypatch.setattr("components.data_extractor.parquet.MOST_MEMORY_MB", 1)
+    with pytest.raises(InputError, match=r"found a query that needs more than 1 MB \(Out of Memory Error"):
+        run(small_log, tmp_path / "three")
 
 
 def test_extra_columns_travel(small_log: tuple[str, str], tmp_path: Path) -> None:
