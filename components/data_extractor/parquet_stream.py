@@ -36,12 +36,12 @@ class ParquetStream:
         texts = [field.name for field in stored if pa.types.is_string(field.type)]
         # Texts as dictionaries, as they are stored: most of them repeat within a batch.
         with pq.ParquetFile(self.path, read_dictionary=texts) as file:
-            read = file.iter_batches(BATCH, row_groups=list(self.row_groups), columns=[*own, "dropped"])
-            for batch in read:
+            columns = list(dict.fromkeys([*own, schema.PRODUCT, "dropped"]))
+            for batch in file.iter_batches(BATCH, row_groups=list(self.row_groups), columns=columns):
                 dropped = batch["dropped"]
                 kept = batch if dropped.null_count == len(dropped) else batch.filter(dropped.is_null())
-                columns = {name: kept[name] for name in own} | products.columns(kept)
-                yield pa.RecordBatch.from_pydict({name: columns[name] for name in self.columns})
+                found = {name: kept[name] for name in own} | products.columns(kept)
+                yield pa.RecordBatch.from_pydict({name: found[name] for name in self.columns})
 
 
 class Products:

@@ -23,7 +23,7 @@ candidate: {features: [{kind: text, name: art_name, dim: 8}], layers: [8]}
 def call(module: str, **flags: object) -> None:
     command = [sys.executable, "-m", module]
     for name, value in flags.items():
-        command += [f"--{name.replace('_', '-')}", str(value)]
+        command += [f"--{name.replace('_', '-')}", *str(value).split(" ")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
 
@@ -55,7 +55,14 @@ def test_names_arrive_unchanged(small_log: tuple[str, str], tmp_path: Path) -> N
             batch_size=64,
             top_k=30,
         )
-        call("components.evaluator", model=model, examples=examples, vocabularies=words, output_path=evaluation)
+        call(
+            "components.evaluator",
+            model=model,
+            examples=examples,
+            vocabularies=words,
+            output_path=evaluation,
+            ks="5 10",
+        )
         call("components.exporter", model=model, examples=examples, evaluation=evaluation, output_path=release)
         with storage.staged(folder) as local:
             check(local, small_log[1])
