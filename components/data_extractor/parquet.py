@@ -92,7 +92,7 @@ class ParquetSource(Source):
                 order = ORDER
             self._store(name, f"SELECT * FROM ({query.sql('duckdb', comments=False)}) {order}", parameters)  # noqa: S608
         self.names[name] = f"{name}_stored"
-        self.connection.read_parquet(self._path(name)).create_view(self.names[name])
+        self.connection.read_parquet(glob.escape(self._path(name))).create_view(self.names[name])
 
     def streams(self, columns: Sequence[str]) -> list[ParquetStream]:
         """The last call: the queries' memory goes to the writers."""
@@ -104,7 +104,8 @@ class ParquetSource(Source):
         return [ParquetStream(path, share, tuple(columns), products) for share in shares]
 
     def _store(self, name: str, sql: str, parameters: Mapping[str, Any]) -> None:
-        copy = f"COPY ({sql}) TO '{self._path(name)}' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {BATCH})"
+        path = self._path(name).replace("'", "''")
+        copy = f"COPY ({sql}) TO '{path}' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {BATCH})"
         self._execute(copy, parameters)
 
     def _execute(self, sql: str, parameters: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
