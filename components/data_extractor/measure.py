@@ -11,6 +11,7 @@ from components.data_extractor.sources import LIST, Source, cast
 FAULTS = ("null_id", "no_metadata", "non_positive_revenue", "duplicate")
 REASONS = (*FAULTS, "not_in_catalogue")
 UNPLACED = "unplaced"  # rows without what places them in a split: no time, or in a random split no id
+IN_SPLITS = ", ".join(f"COUNTIF(split = '{name}') AS rows_{name}" for name in schema.SPLITS)
 REVENUE_BIN = 10  # revenue bins a factor e: each is about a tenth wide
 
 COUNTS = """
@@ -91,10 +92,9 @@ def catalogue(source: Source, described: Mapping[str, str]) -> list[dict[str, An
     """
     casts = ", ".join(cast(name, kind) for name, kind in described.items())
     listed = ", ".join(f"described.`{name}`" for name in described)
-    in_splits = ", ".join(f"COUNTIF(split = '{name}') AS `rows_{name}`" for name in schema.SPLITS)
     return source.rows(
         f"SELECT sold.*, {listed} FROM ("  # noqa: S608  no free text
-        f"SELECT {schema.PRODUCT}, COUNT(*) AS row_count, {in_splits} "
+        f"SELECT {schema.PRODUCT}, COUNT(*) AS row_count, {IN_SPLITS} "
         f"FROM {{examples}} WHERE dropped IS NULL GROUP BY {schema.PRODUCT}) AS sold "
         f"INNER JOIN (SELECT CAST({schema.PRODUCT} AS INT64) AS described_id, {casts} FROM {{products}}) AS described "
         f"ON sold.{schema.PRODUCT} = described_id ORDER BY sold.{schema.PRODUCT}",
@@ -144,9 +144,8 @@ def unseen(source: Source, products: list[dict[str, Any]]) -> dict[str, dict[str
         f"SUM(IF(rows_train = 0, rows_{name}, 0)) AS rows_{name}"
         for name in later
     )
-    in_splits = ", ".join(f"COUNTIF(split = '{name}') AS rows_{name}" for name in schema.SPLITS)
     (customers,) = source.rows(
-        f"SELECT {sums} FROM (SELECT {schema.CUSTOMER}, {in_splits} "  # noqa: S608  no free text
+        f"SELECT {sums} FROM (SELECT {schema.CUSTOMER}, {IN_SPLITS} "  # noqa: S608  no free text
         f"FROM {{examples}} WHERE dropped IS NULL GROUP BY {schema.CUSTOMER})",
         {},
     )
