@@ -34,8 +34,11 @@ def training(
     lr_scaling: str = "sqrt",
     warmup_steps: int = 1000,
     loss: str = "auto",
+    patience: int = 10,
     top_k: int = 100,
     seed: int = 42,
+    warm_start_from: str = "",
+    checkpoint_path: str = "",
     ks: list = [5, 10, 50, 100],  # noqa: B006  KFP wants a list, and never calls this function twice
 ):
     """Extract, build vocabularies, train, evaluate, release.
@@ -65,8 +68,11 @@ def training(
         lr_scaling: How the learning rate grows with replicas: sqrt, linear or none.
         warmup_steps: Steps over which the learning rate rises to its value.
         loss: auto, full-catalogue or in-batch.
+        patience: Epochs without a better validation Recall before training stops.
         top_k: How many products the released model returns.
         seed: The same seed and data give the same model.
+        warm_start_from: model/ of an earlier run, whose weights to begin with; "" begins at random.
+        checkpoint_path: A folder for the Trainer's checkpoints, from which a retried task continues.
         ks: Cut-offs of Recall@k.
     """
     extracted = data_extractor(
@@ -105,8 +111,11 @@ def training(
         lr_scaling=lr_scaling,
         warmup_steps=warmup_steps,
         loss=loss,
+        patience=patience,
         top_k=top_k,
         seed=seed,
+        warm_start_from=warm_start_from,
+        checkpoint_path=checkpoint_path,
     ).outputs["model"]
 
     evaluated = evaluator(model=model, examples=examples, vocabularies=vocabularies, ks=ks)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from components.common import feature_config as fc
@@ -25,12 +26,21 @@ class Encoded(NamedTuple):
         rows: Rows of the embedding table; 0 when the encoded values go into the tower as they are.
         dim: Width of the embedding; 0 without a table.
         state: The layer to save with the model, or None.
+        basis: What its rows or columns stand for, to compare with an earlier model's: ("tokens", that of each row but
+            row 0), ("boundaries", those between the rows), ("buckets", their number), ("periods", their names) or
+            ("normalized", nothing).
     """
 
     call: Callable[[Columns], tf.Tensor]
     rows: int
     dim: int
     state: Any
+    basis: tuple[str, np.ndarray]
+
+    @property
+    def width(self) -> int:
+        """How many numbers it adds to the tower's input: a sine and a cosine for each period."""
+        return self.dim or (2 * len(self.basis[1]) if self.basis[0] == "periods" else 1)
 
 
 class Encoder(tf.Module):
@@ -57,6 +67,16 @@ class Encoder(tf.Module):
         """{feature key: (rows, dim)}; (0, 0) for features without a table."""
         return {key: (encoded.rows, encoded.dim) for key, encoded in self._encoded.items()}
 
+    @property
+    def widths(self) -> dict[str, int]:
+        """{feature key: numbers that it adds to the tower's input}."""
+        return {key: encoded.width for key, encoded in self._encoded.items()}
+
+    @property
+    def bases(self) -> dict[str, tuple[str, list[Any]]]:
+        """{feature key: (kind, values)}, as `Encoded.basis` describes them."""
+        return {key: (encoded.basis[0], encoded.basis[1].tolist()) for key, encoded in self._encoded.items()}
+
     def __call__(self, raw: Columns) -> dict[str, tf.Tensor]:
         return {key: encoded.call(raw) for key, encoded in self._encoded.items()}
 
@@ -64,28 +84,52 @@ class Encoder(tf.Module):
 def encode_tokens(entry: Any, vocabularies: dict[str, dict[str, Any]], path: str) -> Encoded:
     """`id` and `text`: StringLookup, index 0 for tokens that training did not see."""
     tokens = require(vocabularies, path, entry.name, "tokens")
-    lookup = keras.layers.StringLookup(vocabulary=tokens)
+    known, oov = set(tokens), "[UNK]"
+    while oov in known:  # Keras would not number a token of that name
+        oov = f"[{oov}]"
+    lookup = keras.layers.StringLookup(vocabulary=tokens, oov_token=oov)
 
     def call(raw: Columns) -> tf.Tensor:
         column = raw[entry.name]
         return tf.cast(lookup(column if column.dtype == tf.string else tf.strings.as_string(column)), tf.int32)
 
-    return Encoded(call, len(tokens) + 1, fc.resolve_dim(entry.dim, len(tokens)), lookup)
+    basis = ("tokens", np.array(tokens, object))  # an array, because TensorFlow would track every item of a list
+    return Encoded(call, len(tokens) + 1, fc.resolve_dim(entry.dim, len(tokens)), lookup, basis)
 
 
 def encode_numeric(entry: fc.NumericFeature, vocabularies: dict[str, dict[str, Any]], path: str) -> Encoded:
-    """`numeric`: (x - mean) / sqrt(variance), or the quantile bucket that x falls into."""
+    """`numeric`: (x - mean) / sqrt(variance), or the quantile bucket that x falls into.
+
+    Serving meets numbers that training never saw. NaN counts as the median of training, and a number beyond the range
+    of training as its nearer end, infinity included: a tower was never taught what lies beyond, and every embedding
+    stays finite. So a column that is constant in training says nothing, whatever it is later.
+    """
+    quantiles = np.array(require(vocabularies, path, entry.name, "quantiles"), np.float32)
+    low, median, high = quantiles[[0, len(quantiles) // 2, -1]]
+
+    def within(raw: Columns) -> tf.Tensor:
+        column = raw[entry.name]
+        return tf.clip_by_value(tf.where(tf.math.is_nan(column), median, column), low, high)
+
     if entry.transform == "normalize":
         mean = require(vocabularies, path, entry.name, "mean")
-        variance = require(vocabularies, path, entry.name, "variance")
-        layer = keras.layers.Normalization(axis=None, mean=mean, variance=variance)
-        return Encoded(lambda raw: layer(raw[entry.name])[:, None], 0, 0, layer)
-    quantiles = require(vocabularies, path, entry.name, "quantiles")
+        deviation = math.sqrt(require(vocabularies, path, entry.name, "variance")) if high > low else math.inf
+
+        def normalize(raw: Columns) -> tf.Tensor:
+            # In float64: float32 could not hold the square of a large number, nor tell large ones from their mean.
+            return tf.cast((tf.cast(within(raw), tf.float64) - mean) / deviation, tf.float32)[:, None]
+
+        return Encoded(normalize, 0, 0, None, ("normalized", np.array([])))
     steps = range(1, entry.buckets)
-    boundaries = sorted({quantiles[round(step * (len(quantiles) - 1) / entry.buckets)] for step in steps})
-    layer = keras.layers.Discretization(bin_boundaries=boundaries)
+    found = {quantiles[round(step * (len(quantiles) - 1) / entry.buckets)] for step in steps}
+    boundaries = np.array(sorted(found - {low}), np.float32)  # nothing lies below the smallest
+
+    def bucketize(raw: Columns) -> tf.Tensor:
+        """As many as there are boundaries at or below x."""
+        return tf.searchsorted(boundaries, within(raw), side="right")
+
     dim = fc.resolve_dim(entry.dim, len(boundaries) + 1)
-    return Encoded(lambda raw: tf.cast(layer(raw[entry.name]), tf.int32), len(boundaries) + 1, dim, layer)
+    return Encoded(bucketize, len(boundaries) + 1, dim, None, ("boundaries", boundaries))
 
 
 def encode_temporal(entry: fc.TemporalFeature, vocabularies: dict[str, dict[str, Any]], path: str) -> Encoded:
@@ -96,7 +140,7 @@ def encode_temporal(entry: fc.TemporalFeature, vocabularies: dict[str, dict[str,
         angles = [2 * math.pi * tf.cast(place[p][0], tf.float32) / place[p][1] for p in entry.periods]
         return tf.stack([wave(angle) for angle in angles for wave in (tf.sin, tf.cos)], axis=1)
 
-    return Encoded(call, 0, 0, None)
+    return Encoded(call, 0, 0, None, ("periods", np.array(entry.periods)))
 
 
 def encode_cross(entry: fc.CrossFeature, vocabularies: dict[str, dict[str, Any]], path: str) -> Encoded:
@@ -106,7 +150,8 @@ def encode_cross(entry: fc.CrossFeature, vocabularies: dict[str, dict[str, Any]]
     def call(raw: Columns) -> tf.Tensor:
         return tf.cast(layer(tuple(raw[name] for name in entry.names)), tf.int32)
 
-    return Encoded(call, entry.buckets, fc.resolve_dim(entry.dim, entry.buckets), layer)
+    dim = fc.resolve_dim(entry.dim, entry.buckets)
+    return Encoded(call, entry.buckets, dim, layer, ("buckets", np.array([entry.buckets])))
 
 
 _KINDS: dict[str, Callable[..., Encoded]] = {

@@ -1,32 +1,59 @@
-"""TFRecords to encoded rows in memory, and shuffled batches of them."""
+"""TFRecords to encoded purchases, in which equal queries are one."""
 
 import os
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 
-from components.common import examples, schema, storage
+from components.common import examples, progress, schema, storage
 from components.common.errors import InputError
+from trainer_image.cache import Cache, Column
 from trainer_image.features import Encoder
 
 SPLIT_PERCENT = {"train": (0, 80), "validation": (80, 95), "test": (95, 100)}
+UNKNOWN = -1  # a product that is not in the catalogue
 
 
-class Rows(NamedTuple):
-    """Encoded purchases.
+class Purchases(NamedTuple):
+    """R purchases of one split as G distinct queries, each with a histogram of the products bought.
+
+    A query is a tuple of encoded features of the query tower; in the default config all rows of a customer are equal
+    and make one. The histograms hold E distinct pairs of query and product, sorted by query, then product.
 
     Attributes:
-        query: {feature key: int32 [R] or float32 [R, width]}.
-        target: int32 [R], the product's index in the catalogue; -1 when it is not there.
+        queries: {feature key: int32 [G] or float32 [G, width]}.
+        splits: int64 [G + 1]; the pairs of query g are splits[g] to splits[g + 1].
+        product: int32 [E], an index of the catalogue, or UNKNOWN.
+        times: int32 [E], how often the pair was bought.
     """
 
-    query: dict[str, np.ndarray]
-    target: np.ndarray
+    queries: dict[str, np.ndarray]
+    splits: np.ndarray
+    product: np.ndarray
+    times: np.ndarray
+
+    @property
+    def rows(self) -> int:
+        return int(self.times.sum(dtype=np.int64))
+
+    @property
+    def groups(self) -> int:
+        return len(self.splits) - 1
+
+    def pair_query(self) -> np.ndarray:
+        """int64 [E], the query of each pair."""
+        return np.repeat(np.arange(self.groups), np.diff(self.splits))
+
+    def product_counts(self, products: int) -> np.ndarray:
+        """float64 [products], purchases of each product of the catalogue."""
+        known = self.product != UNKNOWN
+        return np.bincount(self.product[known], self.times[known], minlength=products)
 
 
-def load(tfrecords: str, split: str, encoder: Encoder, catalogue: list[str]) -> Rows:
-    """Reads one split and encodes it.
+def load(tfrecords: str, split: str, encoder: Encoder, catalogue: list[str], cache: Cache) -> Purchases:
+    """Reads one split, encodes it once, and groups it.
 
     Args:
         tfrecords: A local folder with train/, validation/ and test/, or a folder or glob of shards that are split
@@ -34,6 +61,10 @@ def load(tfrecords: str, split: str, encoder: Encoder, catalogue: list[str]) -> 
         split: One of schema.SPLITS.
         encoder: The query tower's.
         catalogue: Product ids in index order.
+        cache: Where the arrays live.
+
+    Returns:
+        The same arrays, however the rows were ordered and sharded.
 
     Raises:
         InputError: no shards, an empty split, damaged files, or columns missing.
@@ -42,12 +73,9 @@ def load(tfrecords: str, split: str, encoder: Encoder, catalogue: list[str]) -> 
     columns = {**encoder.columns, schema.PRODUCT: "int64"}
     if not is_split:
         columns |= {schema.CUSTOMER: "string", schema.TIMESTAMP: "int64"}
-    index = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(
-            tf.constant([int(product) for product in catalogue], tf.int64), tf.range(len(catalogue), dtype=tf.int32)
-        ),
-        default_value=-1,
-    )
+    ids = tf.constant([int(product) for product in catalogue], tf.int64)
+    places = tf.range(len(catalogue), dtype=tf.int32)
+    index = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(ids, places), default_value=UNKNOWN)
 
     def encode(raw: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         if not is_split:
@@ -55,12 +83,17 @@ def load(tfrecords: str, split: str, encoder: Encoder, catalogue: list[str]) -> 
             raw = {name: tf.boolean_mask(column, kept) for name, column in raw.items()}
         return encoder(raw), index.lookup(raw[schema.PRODUCT])
 
-    with examples.explained(files, columns):
-        parts = list(examples.dataset(files, columns).map(encode, num_parallel_calls=2).as_numpy_iterator())
-    if not sum(len(target) for _, target in parts):
+    target = Column(cache)
+    queries = {key: Column(cache) for key in encoder.tables}
+    with examples.explained(files, columns), progress.shown(f"Reading {split}"):
+        for encoded, found in examples.dataset(files, columns).map(encode, num_parallel_calls=2).as_numpy_iterator():
+            target.append(found)
+            for key, column in queries.items():
+                column.append(encoded[key])
+            progress.advance(len(found))
+    if not target.rows:
         raise InputError(tfrecords, f"no rows in the {split} split", "at least one", "Extract more data.")
-    query = {key: np.concatenate([part[key] for part, _ in parts]) for key in parts[0][0]}
-    return _in_canonical_order(Rows(query, np.concatenate([target for _, target in parts])))
+    return grouped({key: column.array() for key, column in queries.items()}, target.array(), len(catalogue), cache)
 
 
 def find(tfrecords: str, split: str) -> tuple[list[str], bool]:
@@ -83,78 +116,79 @@ def _belongs(raw: dict[str, tf.Tensor], split: str) -> tf.Tensor:
     return (bucket >= low) & (bucket < high)
 
 
-def _in_canonical_order(rows: Rows) -> Rows:
-    """Sorts by content, so that the model does not depend on how the rows were sharded."""
-    keys = [rows.target, *(column for value in rows.query.values() for column in np.atleast_2d(value.T))]
-    order = np.lexsort(keys)
-    return Rows({key: value[order] for key, value in rows.query.items()}, rows.target[order])
+def grouped(query: dict[str, np.ndarray], target: np.ndarray, products: int, cache: Cache) -> Purchases:
+    """Makes one query of all rows that share every query feature. Takes over the arrays, which came from the cache.
+
+    Args:
+        query: {feature key: int32 [R] or float32 [R, width]}.
+        target: int32 [R], the product bought, or UNKNOWN.
+        products: N, the size of the catalogue.
+        cache: Where the arrays live.
+    """
+    code = _codes(query)
+    groups = int(code.max()) + 1
+    member = np.empty(groups, np.int64)
+    member[code] = np.arange(len(code))  # any row of the group: all are equal
+    distinct = {key: column[member] for key, column in query.items()}
+    order = np.lexsort([part for column in distinct.values() for part in np.atleast_2d(column.T)])
+    queries = {}
+    for key, column in distinct.items():
+        queries[key] = cache.empty(column.shape, column.dtype)
+        queries[key][:] = column[order]
+        cache.release(query[key])
+    place = np.empty(groups, np.int64)
+    place[order] = np.arange(groups)
+
+    pair = cache.empty((len(target),), np.int64)
+    np.multiply(place[code], products + 1, out=pair)
+    pair += target
+    pair += 1  # UNKNOWN is the smallest
+    del code
+    cache.release(target)
+    pair.sort()
+    first = np.flatnonzero(np.concatenate([[True], pair[1:] != pair[:-1]]))
+    product, count = (cache.empty((len(first),), np.int32) for _ in range(2))
+    np.subtract(pair[first] % (products + 1), 1, out=product, casting="unsafe")
+    np.subtract(np.append(first[1:], len(pair)), first, out=count, casting="unsafe")
+    splits = np.searchsorted(pair[first] // (products + 1), np.arange(groups + 1))
+    cache.release(pair)
+    return Purchases(queries, splits, product, count)
 
 
-def expect_known_products(rows: Rows, path: str) -> None:
+def _codes(query: dict[str, np.ndarray]) -> np.ndarray:
+    """Numbers the distinct rows: int64 [R], equal where all columns are. Arrow's hash tables need no sorting."""
+    code = np.zeros(len(next(iter(query.values()))), np.int64)
+    for column in query.values():
+        for part in np.atleast_2d(column.T):
+            bits = pa.array(np.ascontiguousarray(part).view(np.int32)).dictionary_encode()
+            code *= len(bits.dictionary)
+            code += bits.indices.to_numpy()
+            code = pa.array(code).dictionary_encode().indices.to_numpy().astype(np.int64)
+    return code
+
+
+def expect_known_products(purchases: Purchases, path: str) -> None:
     """Raises InputError where training rows buy products that the vocabulary or the product lookup lacks."""
-    unknown = int((rows.target < 0).sum())
+    unknown = int(purchases.times[purchases.product == UNKNOWN].sum())
     if unknown:
-        found = f"{unknown} of {len(rows.target)} training rows with a product that is not in the catalogue"
+        found = f"{unknown} of {purchases.rows} training rows with a product that is not in the catalogue"
         remedy = "Run the VocabBuilder on these examples and use their own metadata.json."
         raise InputError(path, found, "products of the vocabulary and of metadata.json", remedy)
 
 
-def unique_queries(rows: Rows) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The distinct queries, and for each row the index of its query: what is equal is embedded once."""
-    flat = np.column_stack([value.astype(np.float64) for value in rows.query.values()])
-    records = np.ascontiguousarray(flat).view(f"V{flat.shape[1] * 8}").ravel()
-    _, first, inverse = np.unique(records, return_index=True, return_inverse=True)
-    return {key: value[first] for key, value in rows.query.items()}, inverse
+def sample(purchases: Purchases, groups: int, seed: int) -> Purchases:
+    """The purchases of `groups` queries drawn at random, or all."""
+    if purchases.groups <= groups:
+        return purchases
+    chosen = np.sort(np.random.default_rng(seed).choice(purchases.groups, groups, replace=False))
+    lengths = np.diff(purchases.splits)[chosen]
+    splits = np.concatenate([[0], np.cumsum(lengths)])
+    pairs = ranges(purchases.splits[chosen], lengths)
+    queries = {key: column[chosen] for key, column in purchases.queries.items()}
+    return Purchases(queries, splits, purchases.product[pairs], purchases.times[pairs])
 
 
-def batches(
-    rows: Rows, batch_size: int, epochs: int, seed: int, strategy: tf.distribute.Strategy
-) -> tf.distribute.DistributedDataset:
-    """All batches of all epochs, each epoch in its own order, which depends on the seed and the epoch alone.
-
-    A global step takes batch_size rows for every replica; the rows left at the end of an epoch are dropped, other
-    ones every time.
-
-    Args:
-        rows: The training rows.
-        batch_size: Rows per replica.
-        epochs: How often to pass over the rows.
-        seed: Of the order.
-        strategy: Decides how many replicas and workers share a step.
-
-    Returns:
-        A distributed dataset of ({feature key: [batch_size, ...]}, int32 [batch_size]).
-    """
-    columns = {key: tf.constant(value) for key, value in rows.query.items()}
-    target = tf.constant(rows.target)
-    steps = steps_per_epoch(rows, batch_size, strategy.num_replicas_in_sync)
-
-    def per_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        workers = context.num_input_pipelines
-        shape = [steps, workers, context.num_replicas_in_sync // workers, batch_size]
-
-        def epoch_order(epoch: tf.Tensor) -> tf.data.Dataset:
-            order = tf.random.experimental.stateless_shuffle(tf.range(len(rows.target)), [seed, epoch])
-            mine = tf.reshape(order[: np.prod(shape)], shape)[:, context.input_pipeline_id]
-            return tf.data.Dataset.from_tensor_slices(tf.reshape(mine, [-1, batch_size]))
-
-        def gather(chosen: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-            return {key: tf.gather(value, chosen) for key, value in columns.items()}, tf.gather(target, chosen)
-
-        return tf.data.Dataset.range(epochs).flat_map(epoch_order).map(gather).prefetch(4)
-
-    return strategy.distribute_datasets_from_function(per_worker)
-
-
-def steps_per_epoch(rows: Rows, batch_size: int, replicas: int) -> int:
-    """Whole global batches in the rows.
-
-    Raises:
-        InputError: not even one.
-    """
-    steps = len(rows.target) // (batch_size * replicas)
-    if not steps:
-        found = f"{batch_size} rows a replica, {replicas} replicas"
-        expected = f"at most the {len(rows.target)} training rows in all"
-        raise InputError("--batch-size", found, expected, "Choose a smaller batch.")
-    return steps
+def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """starts[0], starts[0] + 1, … (lengths[0] of them), starts[1], …: int64 [sum of lengths]."""
+    ends = np.cumsum(lengths)
+    return np.repeat(starts - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)

@@ -1,154 +1,111 @@
-"""The training loop: compiled steps under the strategy, validation after every epoch, the best weights kept."""
+"""The training loop: steps, validation after every epoch, checkpoints, and the best weights in the end."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from components.common import ranking
-from components.common.errors import InputError
-from trainer_image import inputs, losses, optimizer
-from trainer_image.inputs import Rows
+from trainer_image import batches, steps, strategy, validation
+from trainer_image.batches import Chunk, Sampler
+from trainer_image.checkpoint import Checkpoints
+from trainer_image.divergence import diverged
+from trainer_image.inputs import Purchases
 from trainer_image.model import TwoTower
+from trainer_image.optimizer import Updates
+from trainer_image.preemption import Preempted
 from trainer_image.progress import Progress
-
-KS = (5, 10, 50, 100)
-FULL_CATALOGUE_UP_TO = 1.4  # products per row of the global batch; from here on, in-batch steps were the faster ones
-STEPS_PER_CALL = 16
-
-LossFunction = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-Step = Callable[[Any, tf.Tensor], tf.Tensor]
+from trainer_image.state import State, capture
+from trainer_image.steps import Step
 
 
-class Best(NamedTuple):
-    """The best weights so far."""
+@dataclass
+class Run:
+    """What one training run works with.
 
-    recall: float
-    epoch: int
-    values: list[np.ndarray]
-
-
-def fit(model: TwoTower, step: Step, iterator: Any, validation_rows: Rows, progress: Progress, patience: int) -> Best:
-    """Trains until the epochs are over or validation Recall stops rising; leaves the best weights in the model."""
-    best = Best(-1.0, 0, model.get_values())
-    try:
-        for epoch in range(1, progress.epochs + 1):
-            loss = run_epoch(step, iterator, progress, epoch)
-            recalls = recall_at(model, validation_rows)
-            progress.epoch_done(epoch, loss, recalls)
-            reached = recalls[watched(len(model.catalogue))]
-            if reached > best.recall:
-                best = Best(reached, epoch, model.get_values())
-            elif epoch - best.epoch >= patience:
-                break
-    finally:
-        progress.close()
-    model.set_values(best.values)
-    return best
-
-
-def watched(products: int) -> int:
-    """The k of the validation Recall that decides, within half the catalogue: Recall@N is always 1."""
-    return max((k for k in KS if k <= products / 2), default=KS[0])
-
-
-def choose_loss(loss: str, catalogue_size: int, global_batch: int) -> str:
-    """The cheaper loss where the user left the choice."""
-    if loss != "auto":
-        return loss
-    return "full-catalogue" if catalogue_size <= FULL_CATALOGUE_UP_TO * global_batch else "in-batch"
-
-
-def loss_function(loss: str, model: TwoTower, shares: tf.Tensor) -> LossFunction:
-    """The function of queries [B, D] and target [B] that training minimises, summed over B."""
-    if loss == "full-catalogue":
-        return lambda queries, target: losses.full_catalogue(
-            queries, model.candidate_tower(model.encoded_catalogue), target
-        )
-    in_batch = losses.InBatch(shares)
-
-    def of_batch(queries: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        encoded = {key: tf.gather(value, target) for key, value in model.encoded_catalogue.items()}
-        return in_batch(queries, model.candidate_tower(encoded), target)
-
-    return of_batch
-
-
-def chance_loss(loss: str, shares: tf.Tensor, target: np.ndarray, global_batch: int, seed: int) -> float:
-    """The loss per row of a model that scores all products alike; in-batch, on one batch drawn at random."""
-    if loss == "full-catalogue":
-        return float(np.log(len(shares)))
-    drawn = tf.constant(np.random.default_rng(seed).choice(target, global_batch))
-    nothing = tf.zeros([global_batch, 1])
-    return float(losses.InBatch(shares)(nothing, nothing, drawn)) / global_batch
-
-
-def training_step(
-    model: TwoTower,
-    adam: keras.optimizers.Optimizer,
-    loss_of: LossFunction,
-    distribution: tf.distribute.Strategy,
-    batch_size: int,
-) -> Step:
-    """Returns a compiled function (iterator, steps) that trains and returns the mean loss per row.
-
-    Every replica's loss is its sum over the global batch, so the summed gradients are those of one large batch.
+    Attributes:
+        identity: See `state.restore`.
+        is_preempted: Whether this process was asked to stop.
     """
-    replicas = distribution.num_replicas_in_sync
 
-    def replica_step(query: dict[str, tf.Tensor], target: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            data_loss = loss_of(model.query_tower(query), target) / (batch_size * replicas)
-            penalty = tf.add_n([*model.query_tower.losses, *model.candidate_tower.losses, 0.0]) / replicas
-            total = data_loss + penalty
-        gradients = tape.gradient(total, [v.value for v in model.weights])
-        adam.apply([optimizer.dense(gradient) for gradient in gradients], model.weights)
-        return data_loss
+    model: TwoTower
+    updates: Updates
+    step: Step
+    sampler: Sampler
+    distribution: tf.distribute.Strategy
+    validation: Purchases
+    progress: Progress
+    checkpoints: Checkpoints
+    identity: dict[str, dict[str, Any]]
+    epochs: int
+    patience: int
+    is_preempted: Callable[[], bool]
 
-    @tf.function
-    def steps_of(iterator: Any, steps: tf.Tensor) -> tf.Tensor:
-        total = tf.constant(0.0)
-        for _ in tf.range(steps):
-            query, target = next(iterator)
-            per_replica = distribution.run(replica_step, args=(query, target))
-            total += distribution.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
-        return total / tf.cast(steps, tf.float32)
-
-    return steps_of
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.progress.steps
 
 
-def run_epoch(step: Step, iterator: Any, progress: Progress, epoch: int) -> float:
-    """Trains one epoch; returns its mean loss per row.
+def fit(run: Run, state: State) -> None:
+    """Trains from `state` until the epochs are over or validation Recall stops rising; leaves the best weights.
 
     Raises:
         InputError: the loss is no longer a number.
+        Preempted: this process, or another worker, was asked to stop; a checkpoint was written.
     """
-    total, done, steps = 0.0, 0, progress.steps
-    while done < steps:
-        chunk = min(STEPS_PER_CALL, steps - done)
-        mean = float(step(iterator, tf.constant(chunk)))
-        if not np.isfinite(mean):
-            where = f"training loss in epoch {epoch}"
-            raise InputError(where, str(mean), "a number", "Lower --learning-rate or lengthen --warmup-steps.")
-        total, done = total + mean * chunk, done + chunk
-        progress.steps_done(epoch, done, total / done)
-    return total / steps
+    last = 0 if is_over(run, state) else run.epochs * run.steps_per_epoch
+    mine = steps.local_replicas(run.distribution)
+    with batches.prefetched(
+        lambda first, count: run.sampler.draw(first, count, mine), state.step, last, run.steps_per_epoch
+    ) as chunks:
+        for chunk in chunks:
+            train(run, state, chunk)
+            ended = state.step % run.steps_per_epoch == 0
+            if ended:
+                end_epoch(run, state)
+            preempted = strategy.agree(run.distribution, float(run.is_preempted())) > 0
+            if strategy.is_chief() and (preempted or run.checkpoints.is_due(ended)):
+                saved = capture(state, run.model, run.updates, run.identity)
+                saved.document["state"]["seconds"] = run.progress.seconds
+                run.checkpoints.save(state.step, saved)
+            if preempted:
+                strategy.agree(run.distribution, 0.0)  # nobody goes before the chief has saved
+                folder = run.checkpoints.folder
+                run.progress.say(f"SIGTERM after step {state.step:,}; the same command continues from {folder}")
+                raise Preempted
+            if ended and is_over(run, state):
+                break
+    run.model.set_values(state.best)
 
 
-def recall_at(model: TwoTower, rows: Rows) -> dict[int, float]:
-    """{k: Recall@k}, exact over the whole catalogue; k beyond its size is left out."""
-    queries, index = inputs.unique_queries(rows)
-    embedded = embed(model.query_tower, queries)
-    candidates = model.candidate_tower(model.encoded_catalogue).numpy()
-    scores = ranking.embedding_scores(embedded, candidates)
-    better, tied = ranking.count_better(scores, index, rows.target, candidates=len(candidates))
-    return {k: float(ranking.recall(better, tied, k).mean()) for k in KS if k <= len(candidates)}
+def train(run: Run, state: State, chunk: Chunk) -> None:
+    """Trains one chunk of steps."""
+    loss = run.step(chunk.shares, chunk.steps)
+    epoch = state.step // run.steps_per_epoch + 1
+    if not np.isfinite(loss):
+        raise diverged(f"training loss in epoch {epoch}", str(loss))
+    if state.step % run.steps_per_epoch == 0:
+        state.epoch_loss = 0.0
+    state.step += chunk.steps
+    state.epoch_loss += loss
+    done = state.step - (epoch - 1) * run.steps_per_epoch
+    run.progress.steps_done(epoch, done, state.epoch_loss / done, chunk.waited)
 
 
-def embed(tower: keras.Model, encoded: dict[str, np.ndarray], block: int = 8192) -> np.ndarray:
-    """float32 [rows, D], in blocks of bounded memory."""
-    rows = len(next(iter(encoded.values())))
-    blocks = ({key: value[i : i + block] for key, value in encoded.items()} for i in range(0, rows, block))
-    return np.concatenate([tower(part).numpy() for part in blocks])
+def end_epoch(run: Run, state: State) -> None:
+    """Validates, reports, and keeps the weights where they are the best so far."""
+    epoch = state.step // run.steps_per_epoch
+    found = validation.validate(run.model, run.validation)
+    point = run.progress.epoch_done(epoch, state.epoch_loss / run.steps_per_epoch, found)
+    state.curve.append(point)
+    # Workers compute the same number, but not always to the last bit: they must decide alike.
+    reached = strategy.agree(run.distribution, found.recalls[validation.watched(len(run.model.catalogue))])
+    if reached > state.best_recall:
+        state.best_recall, state.best_epoch, state.best = reached, epoch, run.model.get_values()
+
+
+def is_over(run: Run, state: State) -> bool:
+    """Whether the epochs are over, or the last `patience` of them brought nothing."""
+    epoch = state.step // run.steps_per_epoch
+    return epoch >= run.epochs or (state.best_epoch > 0 and epoch - state.best_epoch >= run.patience)

@@ -1,69 +1,121 @@
-"""Two losses, both a sum over the replica's rows; the caller divides by the global batch.
+"""Two softmax losses over histograms of purchases, both a sum over the replica's purchases.
 
-full_catalogue: softmax cross-entropy against every product. Exact, and cheaper than in-batch negatives as long as
-the catalogue is not many times the batch.
-in_batch: tfrs.tasks.Retrieval against the products of the batch, with the sampling correction of Yi et al. 2019,
-"Sampling-bias-corrected neural modeling for large corpus item recommendations".
+full_catalogue: cross-entropy against every product. A query's purchases share one row of logits, so a customer's two
+hundred rows cost as much as one; by distributivity it is the sum of the rows' cross-entropies, exactly.
+in_batch: `tfrs.tasks.Retrieval` with accidental hits removed and the sampling correction of Yi et al. 2019,
+"Sampling-bias-corrected neural modeling for large corpus item recommendations", over the products of the global batch.
+Equal products are one column with their number, and equal queries one row, which changes the arithmetic but not the
+result; tests compare both with TFRS and with float64. TFRS itself would clip the correction at 1e-6, which flattens
+the tail, and see only each replica's own products.
+
+Both have their gradients written out, so that the exponentials of the forward pass are used again.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
+
+Gradient = Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]
 
 
-def full_catalogue(queries: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Softmax over the whole catalogue.
+def full_catalogue(
+    queries: tf.Tensor,
+    candidates: tf.Tensor,
+    pair_query: tf.Tensor,
+    pair_candidate: tf.Tensor,
+    pair_count: tf.Tensor,
+) -> tf.Tensor:
+    """Softmax cross-entropy over the whole catalogue.
 
     Args:
-        queries: float32 [B, D].
-        candidates: float32 [N, D], the whole catalogue in index order.
-        target: int32 [B], the index of the product bought.
+        queries: [B, D].
+        candidates: [N, D], the whole catalogue in index order.
+        pair_query: int32 [P], the query of each pair.
+        pair_candidate: int32 [P], the product of each pair.
+        pair_count: [P], how many purchases each pair stands for.
 
     Returns:
-        float32 scalar, summed over B.
+        Scalar, summed over all purchases.
     """
+    return _full_catalogue(_logits(queries, candidates), pair_query, pair_candidate, pair_count)
+
+
+@tf.custom_gradient
+def _full_catalogue(logits: tf.Tensor, query: tf.Tensor, candidate: tf.Tensor, count: tf.Tensor) -> Any:
+    """Sum over queries of n logsumexp(logits), n being its purchases, less the logits of what was bought."""
+    places = tf.stack([query, candidate], axis=1)
+    purchases = tf.math.unsorted_segment_sum(count, query, tf.shape(logits)[0])
+    exps, top = _exponentials(logits)
+    sums = tf.reduce_sum(exps, axis=1)
+    loss = tf.reduce_sum(purchases * (tf.math.log(sums) + top)) - tf.reduce_sum(count * tf.gather_nd(logits, places))
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        expected = exps * (upstream * purchases / sums)[:, None]
+        return tf.tensor_scatter_nd_sub(expected, places, upstream * count), None, None, None
+
+    return loss, gradient
+
+
+def in_batch(
+    queries: tf.Tensor,
+    candidates: tf.Tensor,
+    pair_query: tf.Tensor,
+    pair_candidate: tf.Tensor,
+    pair_count: tf.Tensor,
+    candidate_count: tf.Tensor,
+    log_share: tf.Tensor,
+) -> tf.Tensor:
+    """Softmax cross-entropy over the products of the global batch.
+
+    Args:
+        queries: [B, D].
+        candidates: [C, D], the distinct products that the global batch bought.
+        pair_query: int32 [P], the query of each pair.
+        pair_candidate: int32 [P], the candidate of each pair.
+        pair_count: [P], how many purchases each pair stands for.
+        candidate_count: [C], how many purchases of the global batch each candidate has; 0 for padding.
+        log_share: [C], the logarithm of each candidate's share of all training purchases.
+
+    Returns:
+        Scalar, summed over the replica's purchases.
+    """
+    offset = tf.where(candidate_count > 0, tf.math.log(candidate_count) - log_share, -1e9)
+    logits = _logits(queries, candidates) + offset
+    return _in_batch(logits, pair_query, pair_candidate, pair_count, tf.gather(candidate_count, pair_candidate))
+
+
+@tf.custom_gradient
+def _in_batch(
+    logits: tf.Tensor, query: tf.Tensor, candidate: tf.Tensor, count: tf.Tensor, copies: tf.Tensor
+) -> tf.Tensor:
+    """A purchase meets its own product once and every other one as often as the batch bought it.
+
+    With e = exp(logits), which counts the own product `copies` times, its softmax sum is S - (1 - 1 / copies) e.
+    """
+    places = tf.stack([query, candidate], axis=1)
+    exps, top = _exponentials(logits)
+    own_logit, own = tf.gather_nd(logits, places), tf.gather_nd(exps, places)
+    copies = tf.maximum(copies, 1.0)
+    sums = tf.gather(tf.reduce_sum(exps, axis=1), query) - (1.0 - 1.0 / copies) * own
+    loss = tf.reduce_sum(count * (tf.math.log(sums) + tf.gather(top, query) - own_logit + tf.math.log(copies)))
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        weight = upstream * count / sums
+        of_query = tf.math.unsorted_segment_sum(weight, query, tf.shape(logits)[0])
+        surplus = upstream * count + weight * (1.0 - 1.0 / copies) * own
+        return tf.tensor_scatter_nd_sub(exps * of_query[:, None], places, surplus), None, None, None, None
+
+    return loss, gradient
+
+
+def _logits(queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+    """[B, N] in float32 or better, whatever precision the towers have."""
     logits = tf.matmul(queries, candidates, transpose_b=True)
-    return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=target, logits=logits))
+    return tf.cast(logits, tf.float32) if logits.dtype.size < 4 else logits
 
 
-class InBatch:
-    """Softmax over the products bought in the batch, of all replicas, with logQ and accidental hits removed."""
-
-    def __init__(self, probabilities: tf.Tensor):
-        """Takes the sampling probabilities.
-
-        Args:
-            probabilities: float32 [N], each product's share of the training rows.
-        """
-        # TFRS would clip probabilities at 1e-6, which flattens the tail, so the correction rides on the embeddings:
-        # [q, 1] · [c, -log p] = q·c - log p.
-        self.correction = -tf.math.log(probabilities)[:, None]
-        self.task = tfrs.tasks.Retrieval(remove_accidental_hits=True)
-
-    def __call__(self, queries: tf.Tensor, bought: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        """Softmax over the batch's products.
-
-        Args:
-            queries: float32 [B, D].
-            bought: float32 [B, D], the embedding of each row's product.
-            target: int32 [B], the product's index in the catalogue.
-
-        Returns:
-            float32 scalar, summed over B.
-        """
-        corrected = tf.concat([bought, tf.gather(self.correction, target)], axis=1)
-        return self.task(
-            tf.concat([queries, tf.ones_like(queries[:, :1])], axis=1),
-            gather_replicas(corrected),
-            candidate_ids=gather_replicas(target),
-            compute_metrics=False,
-            compute_batch_metrics=False,
-        )
-
-
-def gather_replicas(value: tf.Tensor) -> tf.Tensor:
-    """[B, ...] of every replica as [replicas * B, ...], this one's first: TFRS wants positives on the diagonal."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return value
-    everyone = context.all_gather(value, axis=0)
-    return tf.roll(everyone, -context.replica_id_in_sync_group * tf.shape(value)[0], axis=0)
+def _exponentials(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """exp(logits - top) and top, the largest logit of each row: [B, N] and [B]."""
+    top = tf.reduce_max(logits, axis=1)
+    return tf.exp(logits - top[:, None]), top

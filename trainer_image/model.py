@@ -16,11 +16,12 @@ SMALLEST_CATALOGUE = 6  # Recall@5, which training watches, says something from 
 DTYPES = {"string": tf.string, "int64": tf.int64, "float": tf.float32}
 
 
-class TwoTower(tf.Module):
-    """Encoders and towers of both sides, and the catalogue that the candidate tower embeds.
+class Encoders:
+    """What encodes the features of both sides, and the encoded catalogue: everything but weights.
 
     Attributes:
         catalogue: Product ids, as text, in index order.
+        query, candidate: From raw columns to encoded features.
         encoded_catalogue: {feature key: [N, ...]}, what the candidate tower reads.
     """
 
@@ -30,26 +31,43 @@ class TwoTower(tf.Module):
         vocabularies: dict[str, dict[str, Any]],
         products: dict[str, dict[str, Any]],
         paths: dict[str, str],
-        l1: float,
     ):
-        """Builds everything but the weights' values, which come from Keras's global seed.
+        """Builds the lookups.
 
         Args:
             config: The feature config.
             vocabularies: The features of vocabularies.json.
             products: The product lookup of metadata.json.
             paths: {"vocabularies", "metadata"}: where these came from, for errors.
-            l1: L1 penalty on the Dense kernels.
 
         Raises:
             InputError: vocabularies or products lack something that the config uses.
         """
-        super().__init__()
         self.catalogue = catalogue_of(vocabularies, products, paths)
-        self.query_encoder = Encoder(config.query, vocabularies, paths["vocabularies"])
-        self.candidate_encoder = Encoder(config.candidate, vocabularies, paths["vocabularies"])
-        raw = product_columns(self.catalogue, products, self.candidate_encoder.columns, paths["metadata"])
-        self.encoded_catalogue = self.candidate_encoder({name: tf.constant(column) for name, column in raw.items()})
+        self.query = Encoder(config.query, vocabularies, paths["vocabularies"])
+        self.candidate = Encoder(config.candidate, vocabularies, paths["vocabularies"])
+        raw = product_columns(self.catalogue, products, self.candidate.columns, paths["metadata"])
+        self.encoded_catalogue = self.candidate({name: tf.constant(column) for name, column in raw.items()})
+
+
+class TwoTower(tf.Module):
+    """Encoders and towers of both sides, and the catalogue that the candidate tower embeds.
+
+    Attributes:
+        catalogue, encoded_catalogue: See Encoders.
+    """
+
+    def __init__(self, config: fc.FeatureConfig, encoders: Encoders, l1: float):
+        """Creates the weights, whose values come from Keras's global seed.
+
+        Args:
+            config: The feature config.
+            encoders: Built from the same config.
+            l1: L1 penalty on the Dense kernels.
+        """
+        super().__init__()
+        self.catalogue, self.encoded_catalogue = encoders.catalogue, encoders.encoded_catalogue
+        self.query_encoder, self.candidate_encoder = encoders.query, encoders.candidate
         self.query_tower = Tower(self.query_encoder.tables, config.query.layers, l1, "query")
         self.candidate_tower = Tower(self.candidate_encoder.tables, config.candidate.layers, l1, "candidate")
         self.candidate_tower(self.encoded_catalogue)  # creates the variables

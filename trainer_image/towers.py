@@ -9,6 +9,9 @@ import tensorflow as tf
 class Tower(keras.Model):
     """Encoded features to an embedding. Hidden layers are ReLU, the last one linear.
 
+    The candidate tower's last layer has no bias: it would add the same to all of a query's scores, which no softmax
+    sees, so its gradient is nothing but rounding errors, and Adam would make full steps of them.
+
     Args:
         tables: {feature key: (rows, dim)}; rows 0 for features that go in as numbers.
         layers: Widths of the Dense layers.
@@ -26,6 +29,7 @@ class Tower(keras.Model):
             keras.layers.Dense(
                 width,
                 activation="relu" if position < len(layers) - 1 else None,
+                use_bias=position < len(layers) - 1 or name != "candidate",
                 kernel_regularizer=keras.regularizers.L1(l1) if l1 else None,
                 name=f"{name}_dense_{position}",
             )

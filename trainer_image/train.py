@@ -1,156 +1,229 @@
 """Trains the two-tower model and writes `model/`. Read `train` first: it is the whole story."""
 
+import contextlib
+import hashlib
+import shutil
 import tempfile
-import time
-from typing import Any, Literal, get_args
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from components.common import feature_config as fc
-from components.common import schema, storage
-from components.common.errors import InputError, expect_at_least, expect_choice
-from components.common.vocabularies import purchases_of, read_vocabularies
-from trainer_image import export, inputs, loop, optimizer, strategy
+from components.common import schema, staging, storage
+from components.common.errors import InputError
+from components.common.vocabularies import read_vocabularies
+from trainer_image import (
+    cache,
+    cost,
+    export,
+    inputs,
+    loop,
+    optimizer,
+    preemption,
+    steps,
+    strategy,
+    validation,
+    warm_start,
+    weights,
+)
+from trainer_image import state as states
+from trainer_image.batches import Sampler, steps_per_epoch
+from trainer_image.checkpoint import Checkpoints
 from trainer_image.describe import describe
-from trainer_image.model import TwoTower
+from trainer_image.inputs import Purchases
+from trainer_image.model import Encoders, TwoTower
+from trainer_image.options import Options
 from trainer_image.progress import Progress
+from trainer_image.state import State
 
 METADATA = "model_metadata.json"
-
-Loss = Literal["auto", "full-catalogue", "in-batch"]
-Scaling = Literal["sqrt", "linear", "none"]
+GIB = 1 << 30
 
 
-def train(
-    *,
-    tfrecords_path: str,
-    vocabularies_path: str,
-    metadata_path: str,
-    output_path: str,
-    epochs: int = 150,
-    batch_size: int = 4096,
-    learning_rate: float = 0.001,
-    lr_scaling: Scaling = "sqrt",
-    warmup_steps: int = 1000,
-    feature_config: str = "feature_config.yaml",
-    loss: Loss = "auto",
-    l1: float = 1e-6,
-    patience: int = 10,
-    top_k: int = 100,
-    seed: int = 42,
-) -> dict[str, Any]:
+def train(options: Options) -> dict[str, Any]:
     """Trains a two-tower retrieval model and writes it as SavedModels.
 
+    A run that was ended continues when the same command is run again. SIGTERM writes a checkpoint first and ends with
+    exit code 75.
+
     Args:
-        tfrecords_path: Folder with train/, validation/ and test/, or a folder or glob of shards to split 80-15-5.
-        vocabularies_path: vocabularies.json of the VocabBuilder.
-        metadata_path: metadata.json of the DataExtractor, for the product lookup.
-        output_path: Where model/ goes: saved_model/, query_model/, candidate_model/, logs/, model_metadata.json.
-        epochs: Passes over the training rows, at most.
-        batch_size: Rows a step, per replica.
-        learning_rate: Of Adam, on one replica, after the warm-up.
-        lr_scaling: How the learning rate grows with the number of replicas.
-        warmup_steps: Steps over which the learning rate rises to its value.
-        feature_config: Path to the feature config, or its YAML or JSON text.
-        loss: Softmax over the full catalogue or in-batch; auto takes the cheaper one.
-        l1: L1 penalty on the towers' Dense kernels.
-        patience: Epochs without a better validation Recall@100 (a smaller k for small catalogues) before it stops.
-        top_k: How many products saved_model returns.
-        seed: Of the initial weights and of the order of the rows: the same seed gives the same model.
+        options: See there.
 
     Returns:
         model_metadata.json as a dict.
 
     Raises:
         InputError: for anything in the inputs that the user can put right; nothing is written.
+        Preempted: SIGTERM came; a checkpoint was written.
     """
-    started = time.time()
-    expect_choice("--loss", loss, get_args(Loss))
-    expect_choice("--lr-scaling", lr_scaling, get_args(Scaling))
-    for flag, value, least in (
-        ("--epochs", epochs, 1),
-        ("--batch-size", batch_size, 1),
-        ("--learning-rate", learning_rate, 0),
-        ("--warmup-steps", warmup_steps, 0),
-        ("--l1", l1, 0),
-        ("--patience", patience, 1),
-        ("--seed", seed, 0),
-    ):
-        expect_at_least(flag, value, least)
-    storage.refuse_overwrite(output_path)
-    config = fc.load(feature_config)
-    vocabularies = read_vocabularies(vocabularies_path)
-    products = schema.read_metadata(metadata_path)["products"]
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
-    distribution = strategy.choose()
-    with distribution.scope():
-        paths = {"vocabularies": vocabularies_path, "metadata": metadata_path}
-        model = TwoTower(config, vocabularies, products, paths, l1)
-        adam = optimizer.adam(learning_rate, lr_scaling, warmup_steps, distribution.num_replicas_in_sync)
-        adam.build(model.weights)
-    _expect_top_k(top_k, model)
+    options.check()
+    storage.refuse_overwrite(options.output_path)
+    config = fc.load(options.feature_config)
+    vocabularies = read_vocabularies(options.vocabularies_path)
+    products = schema.read_metadata(options.metadata_path)["products"]
+    _set_up(options)
+    distribution = strategy.choose(options.cluster_timeout)
+    replicas = distribution.num_replicas_in_sync
+    batch_rows = options.batch_size * replicas
 
-    with storage.staged(tfrecords_path) as local:
-        train_rows, validation_rows, test_rows = (
-            inputs.load(local, split, model.query_encoder, model.catalogue) for split in schema.SPLITS
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(strategy.closing(distribution))
+        is_preempted = stack.enter_context(preemption.watched())
+        memory = stack.enter_context(cache.opened(int(options.cache_gib * GIB)))
+        paths = {"vocabularies": options.vocabularies_path, "metadata": options.metadata_path}
+        encoders = Encoders(config, vocabularies, products, paths)
+        _expect_top_k(options.top_k, len(encoders.catalogue))
+        purchases = _read(options, encoders, memory)
+        bought = purchases["train"].product_counts(len(encoders.catalogue))
+        shares = bought / bought.sum()
+        shape = cost.shape_of(config, encoders)
+        loss: str = options.loss
+        if loss == "auto":
+            loss = cost.cheaper_loss(shape, purchases["train"], len(encoders.catalogue), batch_rows)
+        sampler = Sampler(purchases["train"], loss, options.batch_size, replicas, options.seed)
+
+        with distribution.scope():
+            model = TwoTower(config, encoders, options.l1)
+            adam = optimizer.adam(options.learning_rate, options.lr_scaling, options.warmup_steps, replicas)
+            updates = optimizer.Updates(adam, model.weights, optimizer.lazy_tables(model, sampler))
+        loss_of = steps.loss_function(loss, model, tf.constant(shares, tf.float32), options.temperature)
+        step = steps.training_step(
+            model, updates, loss_of, distribution, sampler.expected_rows, jit_compile=options.jit_compile
         )
-    inputs.expect_known_products(train_rows, tfrecords_path)
-    steps = inputs.steps_per_epoch(train_rows, batch_size, distribution.num_replicas_in_sync)
-    batch_rows = batch_size * distribution.num_replicas_in_sync
-    softmax = loop.choose_loss(loss, len(model.catalogue), batch_rows)
-    purchases = purchases_of(vocabularies, vocabularies_path, model.catalogue)
-    shares = tf.constant(purchases / purchases.sum(), tf.float32)
-    step = loop.training_step(model, adam, loop.loss_function(softmax, model, shares), distribution, batch_size)
-    iterator = iter(inputs.batches(train_rows, batch_size, epochs, seed, distribution))
-    chance = loop.chance_loss(softmax, shares, train_rows.target, batch_rows, seed)
 
-    # Every worker of a cluster takes part in saving, but only the chief's files are kept.
-    publishing = storage.publish(output_path, METADATA) if strategy.is_chief() else tempfile.TemporaryDirectory()
-    with publishing as folder:
-        progress = Progress(epochs, steps, batch_rows, chance, storage.join(folder, "logs"))
-        progress.header(model, train_rows, distribution.num_replicas_in_sync, softmax)
-        best = loop.fit(model, step, iterator, validation_rows, progress, patience)
-        export.write(folder, model, top_k)
+        checkpoints = Checkpoints(options.checkpoints, options.checkpoint_minutes)
+        stack.callback(checkpoints.remove_if_empty)
+        identity = {
+            "fixed": {
+                **options.fixed,
+                "loss": loss,
+                "replicas": replicas,
+                "feature config": config.model_dump(mode="json"),
+                "data": _digest(options.vocabularies_path, purchases["train"], encoders.catalogue),
+            },
+            "changeable": options.changeable,
+        }
+        saved = checkpoints.newest()
+        if saved:
+            state = states.restore(saved, model, updates, identity, options.checkpoints)
+            beginning = f"continuing after step {state.step:,}, from {options.checkpoints}"
+        else:
+            state, beginning = State(), ""
+            if options.warm_start_from:
+                beginning = warm_start.describe(warm_start.apply(options.warm_start_from, model, products))
+        logs = storage.join(_local(options.checkpoints, stack), "logs")
+        progress = stack.enter_context(
+            Progress(
+                epochs=options.epochs,
+                steps=steps_per_epoch(purchases["train"].rows, options.batch_size, replicas),
+                batch_rows=batch_rows,
+                chance=cost.chance_loss(loss, shares, batch_rows),
+                logs=logs,
+                curve=state.curve,
+                seconds=state.seconds,
+                quiet=not strategy.is_chief(),
+            )
+        )
+        if beginning:
+            progress.say(beginning)
+        loop.fit(
+            loop.Run(
+                model=model,
+                updates=updates,
+                step=step,
+                sampler=sampler,
+                distribution=distribution,
+                validation=validation.sampled(purchases["validation"], len(encoders.catalogue), options.seed),
+                progress=progress,
+                checkpoints=checkpoints,
+                identity=identity,
+                epochs=options.epochs,
+                patience=options.patience,
+                is_preempted=is_preempted,
+            ),
+            state,
+        )
+
+        if options.precision != "float32":
+            keras.config.set_dtype_policy("float32")
+            trained, model = model, TwoTower(config, encoders, options.l1)
+            model.set_values(trained.get_values())
         document = describe(
             model,
             config,
             products,
-            hyperparameters={
-                "epochs": epochs,
-                "batch_size": batch_size,
-                "replicas": distribution.num_replicas_in_sync,
-                "learning_rate": learning_rate,
-                "lr_scaling": lr_scaling,
-                "warmup_steps": warmup_steps,
-                "loss": softmax,
-                "l1": l1,
-                "patience": patience,
-                "top_k": top_k,
-                "seed": seed,
-            },
+            hyperparameters={**options.hyperparameters, "loss": loss, "replicas": replicas},
             metrics={
-                "best_epoch": best.epoch,
-                "validation_metrics": _named("validation", loop.recall_at(model, validation_rows)),
-                "test_metrics": _named("test", loop.recall_at(model, test_rows)),
+                "best_epoch": state.best_epoch,
+                **{f"{split}_metrics": _recalls(model, purchases[split], split) for split in ("validation", "test")},
             },
             training={
-                "rows": len(train_rows.target),
+                "rows": purchases["train"].rows,
+                "queries": purchases["train"].groups,
+                "steps": state.step,
+                "rows_per_step": sampler.expected_rows,
                 "chance_loss": progress.chance,
-                "curve": progress.curve,
-                "seconds": time.time() - started,
+                "curve": state.curve,
+                "seconds": progress.seconds,
             },
         )
-        storage.write_json(storage.join(folder, METADATA), document)
+        _publish(options, model, document, logs)
+        if strategy.is_chief():
+            checkpoints.remove()
     return document
 
 
-def _named(split: str, recalls: dict[int, float]) -> dict[str, float]:
-    return {f"{split}_recall_{k}": value for k, value in recalls.items()}
+def _set_up(options: Options) -> None:
+    """Seeds, precision and determinism of this process, before anything is built."""
+    keras.utils.set_random_seed(options.seed)
+    keras.config.set_dtype_policy("mixed_bfloat16" if options.precision == "bfloat16" else "float32")
+    if not tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()  # on GPUs it would cost much of the speed
 
 
-def _expect_top_k(top_k: int, model: TwoTower) -> None:
-    if not 1 <= top_k <= len(model.catalogue):
-        expected = f"1 to {len(model.catalogue)}, the products of the catalogue"
+def _read(options: Options, encoders: Encoders, memory: cache.Cache) -> dict[str, Purchases]:
+    """All three splits, encoded."""
+    with staging.staged(options.tfrecords_path) as local:
+        purchases = {
+            split: inputs.load(local, split, encoders.query, encoders.catalogue, memory) for split in schema.SPLITS
+        }
+    inputs.expect_known_products(purchases["train"], options.tfrecords_path)
+    return purchases
+
+
+def _digest(vocabularies_path: str, purchases: Purchases, catalogue: list[str]) -> str:
+    """Sixteen hex digits of what is trained on."""
+    digest = hashlib.sha256(storage.read_text(vocabularies_path, "vocabularies.json").encode())
+    digest.update(" ".join(catalogue).encode())
+    for column in (*purchases.queries.values(), purchases.splits, purchases.product, purchases.times):
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()[:16]
+
+
+def _local(folder: str, stack: contextlib.ExitStack) -> str:
+    """The folder, or a temporary one in place of a remote one."""
+    return stack.enter_context(tempfile.TemporaryDirectory()) if storage.is_remote(folder) else folder
+
+
+def _recalls(model: TwoTower, purchases: Purchases, split: str) -> dict[str, float]:
+    return {f"{split}_recall_{k}": value for k, value in validation.validate(model, purchases).recalls.items()}
+
+
+def _publish(options: Options, model: TwoTower, document: dict[str, Any], logs: str) -> None:
+    """Writes model/. Every worker takes part in saving, but only the chief's files are kept."""
+    chief = strategy.is_chief()
+    publishing = storage.publish(options.output_path, METADATA) if chief else tempfile.TemporaryDirectory()
+    with publishing as folder:
+        export.write(folder, model, options.top_k)
+        weights.save(folder, model)
+        if chief:
+            shutil.copytree(logs, storage.join(folder, "logs"))
+        storage.write_json(storage.join(folder, METADATA), document)
+
+
+def _expect_top_k(top_k: int, products: int) -> None:
+    if top_k > products:
+        expected = f"1 to {products}, the products of the catalogue"
         raise InputError("--top-k", str(top_k), expected, "Choose a k within the catalogue.")

@@ -18,7 +18,7 @@ def run(function: Callable[..., Any]) -> None:
     Anything else is a bug and shows its traceback.
     """
     try:
-        tyro.cli(function, prog=_program())
+        tyro.cli(function, prog=_program(), config=(tyro.conf.OmitArgPrefixes,))
     except InputError as error:
         sys.exit(_complain(error))
 

@@ -1,142 +1,81 @@
 """The feature config: which columns each tower sees, and how. One YAML or JSON text, checked before anything is spent.
 
-`python -m components.common.feature_config --schema` prints the JSON schema, for a UI to render.
+`python -m components.common.feature_config --schema` prints the JSON schema, for a UI to render. It accepts what `load`
+accepts, but for what JSON schema cannot say: that no feature is listed twice, and that both towers end equally wide.
 """
 
 import json
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from components.common import schema
 from components.common.config import load as load_model
+from components.common.feature_kinds import (
+    ColumnName,
+    ColumnType,
+    CrossFeature,
+    IdFeature,
+    NumericFeature,
+    TemporalFeature,
+    TextFeature,
+    resolve_dim,
+)
 
-Dim = Annotated[int, Field(ge=4, le=1024)] | Literal["auto"]
-Column = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
-ColumnType = Literal["string", "int64", "float"]
+__all__ = [
+    "CrossFeature",
+    "FeatureConfig",
+    "IdFeature",
+    "NumericFeature",
+    "TemporalFeature",
+    "TextFeature",
+    "Tower",
+    "load",
+    "resolve_dim",
+]
+
 CarriedType = Literal["string", "int64", "float", "list<string>"]
-AUTO_DIMS = ((50, 8), (500, 16), (5_000, 32), (50_000, 64), (500_000, 128))
-Period = Literal["hour", "weekday", "day_of_month", "month"]
-PERIODS: tuple[Period, ...] = get_args(Period)
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @property
-    def key(self) -> str:
-        """The name of the encoded feature, unique within a tower."""
-        raise NotImplementedError
-
-    @property
-    def columns(self) -> dict[str, ColumnType]:
-        """The raw columns that this entry reads, with their types."""
-        raise NotImplementedError
-
-
-class _Single(_Entry):
-    name: Column
-
-    @property
-    def key(self) -> str:
-        return self.name
-
-
-class IdFeature(_Single):
-    """A customer or product: one embedding a token, index 0 for tokens that training did not see."""
-
-    kind: Literal["id"]
-    dim: Dim = "auto"
-
-    @property
-    def columns(self) -> dict[str, ColumnType]:
-        return {self.name: "int64" if schema.EXAMPLE.get(self.name) == "int64" else "string"}
-
-
-class TextFeature(_Single):
-    """A category, city or name: one embedding a token, index 0 for tokens that training did not see."""
-
-    kind: Literal["text"]
-    dim: Dim = "auto"
-
-    @property
-    def columns(self) -> dict[str, ColumnType]:
-        return {self.name: "string"}
-
-
-class NumericFeature(_Single):
-    """A number: `normalize` to mean 0 and variance 1, or `bucketize` at quantiles into an embedding."""
-
-    kind: Literal["numeric"]
-    transform: Literal["normalize", "bucketize"] = "normalize"
-    buckets: Annotated[int, Field(ge=2, le=100)] = 10
-    dim: Dim = "auto"
-
-    @property
-    def key(self) -> str:
-        return self.name if self.transform == "normalize" else f"{self.name}_bucket"
-
-    @property
-    def columns(self) -> dict[str, ColumnType]:
-        return {self.name: "float"}
-
-
-class TemporalFeature(_Single):
-    """A time in Unix seconds (UTC): the sine and cosine of its place in each period."""
-
-    kind: Literal["temporal"]
-    transform: Literal["cyclical"] = "cyclical"
-    periods: Annotated[tuple[Period, ...], Field(min_length=1)] = PERIODS
-
-    @property
-    def columns(self) -> dict[str, ColumnType]:
-        return {self.name: "int64"}
-
-
-class CrossFeature(_Entry):
-    """Two or more text columns together, hashed into buckets, each with an embedding."""
-
-    kind: Literal["cross"]
-    names: Annotated[tuple[Column, ...], Field(min_length=2)]
-    buckets: Annotated[int, Field(ge=2, le=10_000_000)] = 1000
-    dim: Dim = "auto"
-
-    @property
-    def key(self) -> str:
-        return "_x_".join(self.names)
-
-    @property
-    def columns(self) -> dict[str, ColumnType]:
-        return dict.fromkeys(self.names, "string")
-
-
 Feature = Annotated[
     IdFeature | TextFeature | NumericFeature | TemporalFeature | CrossFeature, Field(discriminator="kind")
 ]
+Width = Annotated[int, Field(ge=1, le=8192, strict=True)]
+OF_PRODUCT = (schema.PRODUCT, *schema.PRODUCT_COLUMNS)
+OF_CUSTOMER = (schema.CUSTOMER, "revenue", "city", schema.TIMESTAMP)
 
 
 class Tower(BaseModel):
-    """The features that one tower concatenates and the widths of its Dense layers; the last is the embedding's.
-
-    `carried` names further columns of the tower's table, with their types: they travel into the Examples without
-    being features yet.
-    """
+    """What one tower sees: its features side by side, then its Dense layers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    features: Annotated[tuple[Feature, ...], Field(min_length=1)]
-    layers: Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1)] = (128, 64, 32)
-    carried: dict[Column, CarriedType] = Field(default_factory=dict)
+    features: tuple[Feature, ...] = Field(
+        min_length=1, title="Features", description="Each entry is one input of the tower."
+    )
+    layers: tuple[Width, ...] = Field(
+        default=(128, 64, 32),
+        min_length=1,
+        title="Dense layers",
+        description="Their widths. The last is that of the embedding, and the same in both towers.",
+    )
+    carried: dict[ColumnName, CarriedType] = Field(
+        default={},
+        title="Carried columns",
+        description="Further columns of the tower's table, with their types: they travel into the Examples without "
+        "being features yet.",
+        json_schema_extra={"additionalProperties": False},
+    )
 
     @pydantic.model_validator(mode="after")
-    def _unique(self) -> "Tower":
-        keys = [feature.key for feature in self.features]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} is listed twice: remove one of the entries")
+    def _unique(self) -> Self:
+        first: dict[str, int] = {}
+        for i, feature in enumerate(self.features):
+            if first.setdefault(feature.key, i) != i:
+                expected = f"another feature than features[{first[feature.key]}]: {feature.key} is listed twice"
+                raise _refusal(("features", i), feature.model_dump(), expected)
         return self
 
     @property
@@ -145,26 +84,59 @@ class Tower(BaseModel):
         return {name: kind for feature in self.features for name, kind in feature.columns.items()}
 
 
+def _never(names: tuple[str, ...]) -> dict[str, Any]:
+    """JSON schema of a tower that must not read these columns."""
+    other = {"not": {"enum": list(names)}}
+    entry = {"properties": {"name": other, "names": {"items": other}}}
+    return {"properties": {"features": {"items": entry}, "carried": {"propertyNames": other}}}
+
+
 class FeatureConfig(BaseModel):
-    """Query tower (the customer's side) and candidate tower (the product's side)."""
+    """Which columns the two towers see, and how."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        title="Feature config",
+        json_schema_extra={"$schema": "https://json-schema.org/draft/2020-12/schema"},
+    )
 
-    query: Tower
-    candidate: Tower
+    query: Tower = Field(
+        title="Query tower",
+        description="The customer's side: columns of the purchases table.",
+        json_schema_extra=_never(OF_PRODUCT),
+    )
+    candidate: Tower = Field(
+        title="Candidate tower",
+        description="The product's side: columns of the products table.",
+        json_schema_extra=_never(OF_CUSTOMER),
+    )
 
     @pydantic.model_validator(mode="after")
-    def _agree(self) -> "FeatureConfig":
-        widths = self.query.layers[-1], self.candidate.layers[-1]
-        if widths[0] != widths[1]:
-            raise ValueError(f"query.layers ends in {widths[0]} and candidate.layers in {widths[1]}: make them equal")
-        for name in (schema.PRODUCT, *schema.PRODUCT_COLUMNS):
-            if name in {**self.query.columns, **self.query.carried}:
-                raise ValueError(f"query uses {name}, which belongs to the product: move it to candidate")
-        for name in (schema.CUSTOMER, "revenue", "city", schema.TIMESTAMP):
-            if name in {**self.candidate.columns, **self.candidate.carried}:
-                raise ValueError(f"candidate uses {name}, which belongs to the customer: move it to query")
+    def _agree(self) -> Self:
+        ends = self.query.layers[-1], self.candidate.layers[-1]
+        if ends[0] != ends[1]:
+            expected = f"{ends[0]}, with which query.layers ends: make them equal"
+            raise _refusal(("candidate", "layers", len(self.candidate.layers) - 1), ends[1], expected)
+        for side, tower, others, owner, home in (
+            ("query", self.query, OF_PRODUCT, "product", "candidate"),
+            ("candidate", self.candidate, OF_CUSTOMER, "customer", "query"),
+        ):
+            read = [(f"features[{i}]", name) for i, entry in enumerate(tower.features) for name in entry.columns]
+            for place, name in [*read, *((f"carried.{name}", name) for name in tower.carried)]:
+                if name in others:
+                    expected = f"no column of the {owner}: {name}, which belongs to the {owner}, goes to {home}"
+                    raise _refusal((side, place), name, expected)
         return self
+
+    @pydantic.model_validator(mode="wrap")
+    @classmethod
+    def _explained(cls, document: Any, validated: pydantic.ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return validated(document)
+        except ValidationError as error:
+            place, found, expected = _in_words(error.errors(include_url=False)[0])
+            raise _refusal((place,) if place else (), found, expected) from None
 
     @property
     def columns(self) -> dict[str, ColumnType]:
@@ -175,11 +147,34 @@ class FeatureConfig(BaseModel):
         yield from self.candidate.features
 
 
-def resolve_dim(dim: int | str, vocabulary_size: int) -> int:
-    """The embedding width: as given, or by vocabulary size for "auto" (shared table in README, "Features")."""
-    if isinstance(dim, int):
-        return dim
-    return next((width for below, width in AUTO_DIMS if vocabulary_size < below), 256)
+def _refusal(place: tuple[str | int, ...], found: Any, expected: str) -> ValidationError:
+    kind = PydanticCustomError("feature_config", "{expected}", {"expected": expected})
+    return ValidationError.from_exception_data("feature config", [{"type": kind, "loc": place, "input": found}])
+
+
+def _in_words(error: Any) -> tuple[str, Any, str]:
+    """Where, found and expected of one of pydantic's errors."""
+    place, kind = _place(error["loc"]), error["type"]
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return f"{place}.kind", error["ctx"].get("tag"), "one of id, text, numeric, temporal, cross"
+    expected = {
+        "missing": "a value",
+        "extra_forbidden": "no field of this name",
+        "string_pattern_mismatch": "a column name: letters, digits and _, no digit first",
+        "too_short": f"at least {error.get('ctx', {}).get('min_length')}",
+        "int_type": "a whole number",
+        "model_type": "an object",
+        "model_attributes_type": "an object",
+    }.get(kind, error["msg"].removeprefix("Input should be "))
+    return place, None if kind == "missing" else error["input"], expected
+
+
+def _place(parts: tuple[str | int, ...]) -> str:
+    """query.features[2].dim of ("query", "features", 2, "id", "dim"): pydantic adds the kind of the entry."""
+    written = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts if part != "[key]"]
+    if parts[1:2] == ("features",) and len(parts) > 3:
+        del written[3]
+    return "".join(written).removeprefix(".")
 
 
 def load(config: str) -> FeatureConfig:

@@ -11,10 +11,10 @@ _current: "Progress | None" = None
 
 
 class Progress:
-    """Counts rows; see `shown`."""
+    """Counts rows, or something else; see `shown`."""
 
-    def __init__(self, what: str, total: int):
-        self.what, self.total, self.done = what, total, 0
+    def __init__(self, what: str, total: int, unit: str):
+        self.what, self.total, self.unit, self.done = what, total, unit, 0
         self.started = self.said = time.monotonic()
 
     def advance(self, rows: int) -> None:
@@ -26,16 +26,16 @@ class Progress:
         self.said = time.monotonic()
         speed = self.done / max(self.said - self.started, 1e-9)
         share = f"{self.done / self.total:.0%}, " if self.total else ""
-        print(f"{self.what}: {self.done:,} rows ({share}{speed:,.0f} rows/s)", file=sys.stderr)
+        print(f"{self.what}: {self.done:,} {self.unit} ({share}{speed:,.0f} {self.unit}/s)", file=sys.stderr)
 
 
 class _Bar(Progress):
-    def __init__(self, what: str, total: int):
+    def __init__(self, what: str, total: int, unit: str):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
 
-        super().__init__(what, total)
+        super().__init__(what, total, unit)
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
         self.bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
         self.task = self.bar.add_task(what, total=total or None)
@@ -46,15 +46,16 @@ class _Bar(Progress):
 
 
 @contextlib.contextmanager
-def shown(what: str, total: int = 0) -> Iterator[None]:
+def shown(what: str, total: int = 0, unit: str = "rows") -> Iterator[None]:
     """Shows the rows that `advance` reports from anywhere in this process, and a closing line.
 
     Args:
         what: The step, such as "Writing examples".
         total: Rows in all; 0 when that is not known.
+        unit: What is counted, where it is not rows.
     """
     global _current
-    current = _Bar(what, total) if sys.stderr.isatty() else Progress(what, total)
+    current = (_Bar if sys.stderr.isatty() else Progress)(what, total, unit)
     _current = current
     try:
         with current.bar if isinstance(current, _Bar) else contextlib.nullcontext():

@@ -175,24 +175,6 @@ def refuse_overwrite(path: str) -> None:
 
 
 @contextlib.contextmanager
-def staged(path: str) -> Iterator[str]:
-    """Yields `path` as a local path: itself when it is local, else a copy that lives as long as the block."""
-    if not is_remote(path):
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        with explained(path):
-            fs, inner = fsspec.core.url_to_fs(path)
-            name = os.path.basename(inner.rstrip("/"))
-            matches = _glob(fs, inner) if "*" in inner else []
-            if not (matches if "*" in inner else fs.exists(inner)):
-                remedy = "Check the path and your permissions."
-                raise InputError(path, "nothing there", "a file, folder or glob", remedy)
-            fs.get(matches or inner, folder if matches else join(folder, name), recursive=not matches)
-        yield join(folder, name)
-
-
-@contextlib.contextmanager
 def _beside(path: str) -> Iterator[str]:
     """Yields a folder beside a local path (see `partial`)."""
     with contextlib.ExitStack() as stack:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import sqlglot
 from sqlglot import exp
 
-from components.common import partial, storage
+from components.common import partial, staging, storage
 from components.common.errors import InputError
 from components.data_extractor.parquet_stream import BATCH, ParquetStream
 from components.data_extractor.sources import Source, Step, Table, with_names
@@ -154,7 +154,7 @@ def _local_files(stack: contextlib.ExitStack, table: str, path: str) -> list[str
     folders = [file for file in files if os.path.isdir(file)]
     if folders:
         raise InputError(f"{table} {path}", "a folder", "Parquet files", f"Pass {storage.join(path, '*.parquet')}.")
-    return [stack.enter_context(storage.staged(file)) for file in files]
+    return [stack.enter_context(staging.staged(file)) for file in files]
 
 
 @contextlib.contextmanager

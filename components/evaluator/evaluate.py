@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from components.common import examples as shards
-from components.common import saved_models, schema, storage
+from components.common import saved_models, schema, staging, storage
 from components.common.errors import InputError
 from components.common.ranking import NOT_IN_CATALOGUE, count_better, embedding_scores
 from components.common.vocabularies import purchases_of, read_vocabularies, require
@@ -49,7 +49,7 @@ def evaluate(
     storage.refuse_overwrite(output_path)
     features = read_vocabularies(vocabularies)
     with contextlib.ExitStack() as stack:
-        model, examples = (stack.enter_context(storage.staged(path)) for path in (model, examples))
+        model, examples = (stack.enter_context(staging.staged(path)) for path in (model, examples))
         metadata_path = storage.join(examples, schema.METADATA)
         metadata, model_metadata = schema.read_metadata(metadata_path), saved_models.read_metadata(model)
         catalogue = model_metadata["catalogue"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from components.common import saved_models, schema, storage
+from components.common import saved_models, schema, staging, storage
 from components.common.errors import InputError
 from components.exporter import embeddings, verify
 
@@ -38,7 +38,7 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
     storage.refuse_overwrite(output_path)
     measured = _read_evaluation(evaluation)
     with contextlib.ExitStack() as stack:
-        model, examples = (stack.enter_context(storage.staged(path)) for path in (model, examples))
+        model, examples = (stack.enter_context(staging.staged(path)) for path in (model, examples))
         metadata = saved_models.read_metadata(model)
         if measured["model_version"] != metadata["model_version"]:
             raise InputError(

@@ -18,10 +18,19 @@ def trainer(
     lr_scaling: str = "sqrt",
     warmup_steps: int = 1000,
     loss: str = "auto",
+    temperature: float = 1.0,
+    l1: float = 1e-6,
+    patience: int = 10,
     top_k: int = 100,
     seed: int = 42,
+    warm_start_from: str = "",
+    checkpoint_path: str = "",
+    precision: str = "float32",
+    jit_compile: bool = False,
 ):
     """Trains the two-tower retrieval model on all GPUs of the machine.
+
+    A retried task continues where the last one ended if checkpoint_path is set: its own outputs have a new place.
 
     Args:
         examples: The DataExtractor's train, validation and test examples.
@@ -35,14 +44,22 @@ def trainer(
         lr_scaling: How the learning rate grows with replicas: sqrt, linear or none.
         warmup_steps: Steps over which the learning rate rises to its value.
         loss: auto, full-catalogue or in-batch.
+        temperature: The logits are divided by it in training.
+        l1: L1 penalty on the towers' Dense kernels.
+        patience: Epochs without a better validation Recall before training stops.
         top_k: How many products saved_model returns.
         seed: The same seed gives the same model.
+        warm_start_from: model/ of an earlier run, with whatever vocabulary, whose weights to begin with.
+        checkpoint_path: A gs:// folder for checkpoints; by default beside the model.
+        precision: float32 or bfloat16, of the towers' arithmetic.
+        jit_compile: Compile forward and backward pass with XLA.
     """
     from components.images import location
+    from trainer_image.options import Options
     from trainer_image.train import train
 
     folder = location(examples)
-    document = train(
+    options = Options(
         tfrecords_path=folder,
         vocabularies_path=location(vocabularies),
         metadata_path=f"{folder}/metadata.json",
@@ -54,9 +71,17 @@ def trainer(
         warmup_steps=warmup_steps,
         feature_config=feature_config,
         loss=loss,  # type: ignore[arg-type]
+        temperature=temperature,
+        l1=l1,
+        patience=patience,
         top_k=top_k,
         seed=seed,
+        warm_start_from=warm_start_from,
+        checkpoint_path=checkpoint_path,
+        precision=precision,  # type: ignore[arg-type]
+        jit_compile=jit_compile,
     )
+    document = train(options)
     measured = document["metrics"]
     metrics.log_metric("best_epoch", measured["best_epoch"])
     for name, value in {**measured["validation_metrics"], **measured["test_metrics"]}.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.common import beam as beam_runs
 from components.common import examples as example_files
-from components.common import progress, schema, storage
+from components.common import progress, schema, staging, storage
 from components.common.errors import InputError
 from components.common.feature_config import FeatureConfig, IdFeature, NumericFeature, TextFeature
 from components.common.feature_config import load as load_config
@@ -100,7 +100,7 @@ def count_shards(shards: list[str], columns: Mapping[str, str]) -> Accumulator:
 
     accumulator = Accumulator(columns)
     with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(storage.staged(shard)) for shard in shards]
+        files = [stack.enter_context(staging.staged(shard)) for shard in shards]
         stack.enter_context(example_files.explained(files, columns, counted=True))
         batches = example_files.dataset(files, columns, BATCH).map(counted, num_parallel_calls=2).prefetch(2)
         for rows, found in batches.as_numpy_iterator():
@@ -111,7 +111,7 @@ def count_shards(shards: list[str], columns: Mapping[str, str]) -> Accumulator:
 
 def _check_shards(shards: list[str], columns: Mapping[str, str]) -> None:
     for shard in shards:
-        with storage.staged(shard) as file:
+        with staging.staged(shard) as file:
             example_files.expect_whole([file], columns)
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common import schema, storage
+from components.common import schema, staging, storage
 from components.common.errors import InputError
 from components.data_extractor.extract import extract
 from components.vocab_builder.build import build_vocabularies
@@ -185,11 +185,11 @@ def test_files_and_folders_in_a_bucket(bucket: servers.Server) -> None:
         storage.publish_file(f"{path}/done.json", "")
 
     assert storage.list_files(f"{path}/*/a*") == [f"{path}/deep/a.txt"]
-    with storage.staged(path) as folder, storage.staged(f"{path}/deep/*.txt") as pattern:
+    with staging.staged(path) as folder, staging.staged(f"{path}/deep/*.txt") as pattern:
         assert contents(folder) == {"deep/a.txt": "Łódź".encode(), "done.json": b"{}\n", "last.txt": b""}
         (file,) = storage.list_files(pattern)
         assert Path(file).read_text(encoding="utf-8") == "Łódź"
-    with pytest.raises(InputError, match="nothing there"), storage.staged(f"{path}/none*"):
+    with pytest.raises(InputError, match="nothing there"), staging.staged(f"{path}/none*"):
         pytest.fail("the block must not run")
 
     storage.publish_file(f"{BUCKET}/run/artifact2", "a neighbour")

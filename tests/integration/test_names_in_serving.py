@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from components.common import saved_models, schema, storage, vocabularies
+from components.common import saved_models, schema, staging, vocabularies
 from tests.servers.storage import BUCKET, storage_server
 
 pytestmark = pytest.mark.slow
@@ -64,7 +64,7 @@ def test_names_arrive_unchanged(small_log: tuple[str, str], tmp_path: Path) -> N
             ks="5 10",
         )
         call("components.exporter", model=model, examples=examples, evaluation=evaluation, output_path=release)
-        with storage.staged(folder) as local:
+        with staging.staged(folder) as local:
             check(local, small_log[1])
 
 

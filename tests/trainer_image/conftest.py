@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import trainer_image  # noqa: F401  chooses Keras before TensorFlow is imported
+from trainer_image.options import Options
 
 CUSTOMERS, PRODUCTS = 40, 12
 CITIES = ["Köln", "Łódź", "北京"]
@@ -24,8 +25,8 @@ class Shop(NamedTuple):
     rows: dict[str, list[dict[str, Any]]]
     products: dict[str, dict[str, str]]
 
-    def arguments(self, output: Path | str, **changes: Any) -> dict[str, Any]:
-        defaults = {
+    def options(self, output: Path | str, **changes: Any) -> Options:
+        defaults: dict[str, Any] = {
             "tfrecords_path": self.examples,
             "vocabularies_path": self.vocabularies,
             "metadata_path": self.metadata,
@@ -37,7 +38,7 @@ class Shop(NamedTuple):
             "warmup_steps": 10,
             "top_k": 5,
         }
-        return {**defaults, **changes}
+        return Options(**{**defaults, **changes})
 
 
 def write_shard(path: Path, rows: list[dict[str, Any]]) -> None:

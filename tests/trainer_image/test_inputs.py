@@ -1,78 +1,112 @@
-"""Rows and batches against the rows that were written."""
+"""Purchases against the rows that were written."""
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from components.common import feature_config as fc
 from components.common.errors import InputError
 from components.common.vocabularies import read_vocabularies
 from tests.trainer_image.conftest import Shop, write_shard
 from trainer_image import inputs
+from trainer_image.cache import Cache, opened
 from trainer_image.features import Encoder
+from trainer_image.inputs import Purchases
+
+PLENTY = 1 << 30
 
 
-def encoder(shop: Shop) -> Encoder:
-    return Encoder(fc.load("feature_config.yaml").query, read_vocabularies(shop.vocabularies), shop.vocabularies)
+def load(shop: Shop, path: str, split: str, budget: int = PLENTY) -> Purchases:
+    encoder = Encoder(fc.load("feature_config.yaml").query, read_vocabularies(shop.vocabularies), shop.vocabularies)
+    with opened(budget) as cache:
+        found = inputs.load(path, split, encoder, sorted(shop.products), cache)
+        in_files = isinstance(found.product, np.memmap)
+        assert in_files is (budget == 0)
+        return Purchases({k: np.array(v) for k, v in found.queries.items()}, *(np.array(part) for part in found[1:]))
 
 
-def load(shop: Shop, path: str, split: str) -> inputs.Rows:
-    return inputs.load(path, split, encoder(shop), sorted(shop.products))
+def test_pairs_are_the_rows_that_were_written(shop: Shop) -> None:
+    found = load(shop, shop.examples, "train")
+    tokens, order = read_vocabularies(shop.vocabularies)["cust_person_id"]["tokens"], sorted(shop.products)
+    customers = [tokens[place - 1] for place in found.queries["cust_person_id"]]
+    pairs = zip(found.pair_query(), found.product, found.times, strict=True)
+    written = Counter((row["cust_person_id"], str(row["product_id"])) for row in shop.rows["train"])
+    assert {(customers[query], order[product]): count for query, product, count in pairs} == written
+    assert len(set(customers)) == found.groups == 40
+    assert found.rows == len(shop.rows["train"])
 
 
-def test_rows_are_those_that_were_written(shop: Shop) -> None:
-    rows = load(shop, shop.examples, "test")
-    tokens = read_vocabularies(shop.vocabularies)["cust_person_id"]["tokens"]
-    found = Counter((tokens[c - 1], int(p)) for c, p in zip(rows.query["cust_person_id"], rows.target, strict=True))
-    order = sorted(shop.products)
-    assert found == Counter((row["cust_person_id"], order.index(str(row["product_id"]))) for row in shop.rows["test"])
+@pytest.mark.parametrize("budget", [0, PLENTY])
+def test_purchases_do_not_depend_on_the_order_of_rows_or_on_where_they_are_kept(
+    shop: Shop, tmp_path: Path, budget: int
+) -> None:
+    write_shard(tmp_path / "test" / "part-00000-of-00001.tfrecord.gz", shop.rows["test"][::-1])
+    one, other = load(shop, shop.examples, "test"), load(shop, str(tmp_path), "test", budget)
+    for key, value in one.queries.items():
+        np.testing.assert_array_equal(value, other.queries[key])
+    for expected, found in zip(one[1:], other[1:], strict=True):
+        np.testing.assert_array_equal(expected, found)
 
 
-def test_rows_do_not_depend_on_their_order_in_the_files(shop: Shop, tmp_path: Path) -> None:
-    backwards = shop.rows["test"][::-1]
-    write_shard(tmp_path / "test" / "part-00000-of-00001.tfrecord.gz", backwards)
-    one, other = load(shop, shop.examples, "test"), load(shop, str(tmp_path), "test")
-    np.testing.assert_array_equal(one.target, other.target)
-    for key, value in one.query.items():
-        np.testing.assert_array_equal(value, other.query[key])
+def test_a_column_that_outgrows_the_budget_moves_to_disk_whole(tmp_path: Path) -> None:
+    cache = Cache(100, str(tmp_path))
+    column = inputs.Column(cache)
+    for start in range(0, 60, 10):
+        column.append(np.arange(start, start + 10, dtype=np.int32))
+    assert column.array().tolist() == list(range(60))
+    assert (cache.in_memory, cache.on_disk) == (0, 240)
+
+
+def group(query: dict[str, Any], target: list[int], products: int) -> Purchases:
+    columns = {key: np.array(value) for key, value in query.items()}
+    with opened(PLENTY) as cache:
+        return inputs.grouped(columns, np.array(target, np.int32), products, cache)
+
+
+def test_queries_are_equal_when_all_their_features_are() -> None:
+    """By hand: rows 0 and 2 are one query; the others differ in the second feature's last bit, or its second column."""
+    above = np.nextafter(np.float32(0.5), np.float32(1))
+    wave = np.array([[0.5, 1], [0.5, 1], [0.5, 1], [above, 1], [0.5, 2]], np.float32)
+    found = group({"id": np.array([7, 3, 7, 7, 7], np.int32), "wave": wave}, [1, 0, -1, 2, 1], 3)
+    rows = {
+        (int(found.queries["id"][q]), *found.queries["wave"][q].tolist(), int(p)): int(c)
+        for q, p, c in zip(found.pair_query(), found.product, found.times, strict=True)
+    }
+    assert rows == {
+        (3, 0.5, 1.0, 0): 1,
+        (7, 0.5, 1.0, -1): 1,
+        (7, 0.5, 1.0, 1): 1,
+        (7, float(above), 1.0, 2): 1,
+        (7, 0.5, 2.0, 1): 1,
+    }
+    assert found.splits.tolist() == [0, 1, 3, 4, 5]
+
+
+def test_repeated_purchases_are_one_pair() -> None:
+    found = group({"id": np.array([1, 0, 1, 1], np.int32)}, [4, 4, 4, 2], 5)
+    assert found.product.tolist() == [4, 2, 4]
+    assert found.times.tolist() == [1, 1, 2]
+    assert found.product_counts(5).tolist() == [0, 0, 1, 0, 3]
+
+
+def test_a_sample_keeps_whole_queries() -> None:
+    data = group({"id": np.arange(20, dtype=np.int32) // 2}, list(range(20)), 20)
+    found = inputs.sample(data, 4, seed=1)
+    assert found.groups == 4
+    bought = found.product.reshape(4, 2)
+    np.testing.assert_array_equal(bought[:, 0], 2 * found.queries["id"])
+    np.testing.assert_array_equal(bought[:, 1], 2 * found.queries["id"] + 1)
+    assert inputs.sample(data, 10, seed=1) is data
 
 
 def test_input_that_is_not_split_is_split_80_15_5_without_overlap(shop: Shop, tmp_path: Path) -> None:
     write_shard(tmp_path / "part-00000-of-00001.tfrecord.gz", shop.rows["train"])
-    sizes = [len(load(shop, str(tmp_path / "part-*"), split).target) for split in ("train", "validation", "test")]
+    sizes = [load(shop, str(tmp_path / "part-*"), split).rows for split in ("train", "validation", "test")]
     assert sum(sizes) == len(shop.rows["train"])
     np.testing.assert_allclose(np.array(sizes) / sum(sizes), [0.8, 0.15, 0.05], atol=0.03)
-
-
-def test_an_epoch_passes_every_row_at_most_once_and_epochs_differ(shop: Shop) -> None:
-    rows = inputs.Rows({"row": np.arange(105, dtype=np.int32)}, np.arange(105, dtype=np.int32))
-    batches = [target.numpy() for _, target in inputs.batches(rows, 20, 2, 5, tf.distribute.get_strategy())]
-    assert [len(batch) for batch in batches] == [20] * 10
-    first, second = np.concatenate(batches[:5]), np.concatenate(batches[5:])
-    assert len(set(first)) == len(set(second)) == 100
-    assert first.tolist() != second.tolist()
-    again = [target.numpy() for _, target in inputs.batches(rows, 20, 2, 5, tf.distribute.get_strategy())]
-    np.testing.assert_array_equal(batches, again)
-
-
-def test_equal_queries_are_embedded_once() -> None:
-    rows = inputs.Rows(
-        {"id": np.array([2, 1, 2, 1], np.int32), "x": np.array([[0.5], [0.5], [0.5], [0.7]], np.float32)},
-        np.zeros(4, np.int32),
-    )
-    queries, index = inputs.unique_queries(rows)
-    assert len(queries["id"]) == 3
-    np.testing.assert_array_equal(queries["id"][index], rows.query["id"])
-    np.testing.assert_array_equal(queries["x"][index], rows.query["x"])
-
-
-def test_a_batch_larger_than_the_data_is_refused() -> None:
-    rows = inputs.Rows({}, np.zeros(10, np.int32))
-    with pytest.raises(InputError, match=r"--batch-size: found 11 rows .* at most the 10 training rows"):
-        inputs.steps_per_epoch(rows, 11, 1)
 
 
 def test_no_files_is_a_clear_error(shop: Shop, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from components.common import storage
+from components.common import staging, storage
 from components.common.errors import InputError
 
 
@@ -75,7 +75,7 @@ def test_a_remote_glob_is_staged() -> None:
     for number in range(2):
         storage.publish_file(f"{path}/part-{number}", str(number))
     storage.publish_file(f"{path}/other", "x")
-    with storage.staged(f"{path}/part-*") as pattern:
+    with staging.staged(f"{path}/part-*") as pattern:
         assert [Path(file).read_text() for file in storage.list_files(pattern)] == ["0", "1"]
     storage.remove(path)
 
@@ -150,7 +150,7 @@ def test_of_two_runs_at_once_the_earlier_fails_and_leaves_the_laters_files(folde
 
 HOLD = """
 import sys
-from components.common import storage
+from components.common import storage, staging
 with storage.publish(sys.argv[1], "done.json") as work:
     open(f"{work}/half.txt", "w").close()
     print(work, flush=True)
@@ -215,7 +215,7 @@ def test_staged_remote_folders_are_local_copies() -> None:
     path = f"memory://bucket-{uuid.uuid4().hex}/folder"
     with fsspec.open(f"{path}/deep/file.txt", "wt") as file:
         file.write("x")
-    with storage.staged(path) as local:
+    with staging.staged(path) as local:
         assert Path(local, "deep", "file.txt").read_text() == "x"
     assert not Path(local).exists()
     storage.remove(path)

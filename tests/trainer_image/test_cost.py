@@ -1,0 +1,50 @@
+"""The choice of the loss and the loss of chance, worked out by hand."""
+
+import numpy as np
+import pytest
+
+from trainer_image import cost
+from trainer_image.cost import Shape
+from trainer_image.inputs import Purchases
+
+
+def test_chance_over_the_catalogue_is_the_log_of_its_size() -> None:
+    assert cost.chance_loss("full-catalogue", np.full(40, 1 / 40), 64) == pytest.approx(np.log(40))
+
+
+def test_chance_in_a_batch_of_one_is_certainty() -> None:
+    """Its own product is the only candidate."""
+    assert cost.chance_loss("in-batch", np.array([0.75, 0.25]), 1) == pytest.approx(0.0)
+
+
+def test_chance_in_batch_is_near_the_log_of_the_batch() -> None:
+    """Of equally popular products a batch holds as many copies as rows, the row's own product counting once."""
+    found = cost.chance_loss("in-batch", np.full(1000, 1 / 1000), 4096)
+    others, own = 4096 * 999 / 1000, 1
+    assert found == pytest.approx(np.log(others + own), abs=1e-3)
+
+
+def test_a_step_costs_its_towers_and_its_logits() -> None:
+    shape = Shape(query_tower=1000, candidate_tower=2000, width=32)
+    assert cost.step(shape, queries=10, candidates=5) == 3 * (10 * 1000 + 5 * 2000) + 50 * (3 * 32 + cost.LOGIT)
+
+
+def uniform(rows: int, groups: int, products: int) -> Purchases:
+    """Every query buys the same number of products, one after the other."""
+    each = rows // groups
+    product = (np.arange(groups * each) % products).astype(np.int32)
+    return Purchases({}, np.arange(groups + 1) * each, product, np.ones(groups * each, np.int32))
+
+
+@pytest.mark.parametrize(
+    ("rows", "groups", "products", "expected"),
+    [
+        (480_000, 2_400, 1_500, "full-catalogue"),  # the demo: two hundred rows a customer, a small catalogue
+        (480_000, 480_000, 1_500, "full-catalogue"),  # no equal queries, but a batch holds the catalogue anyway
+        (480_000, 480_000, 60_000, "in-batch"),  # a batch holds a fifteenth of the catalogue
+        (600_000, 3_000, 60_000, "full-catalogue"),  # the same, but 200 rows a customer pay for it
+    ],
+)
+def test_the_cheaper_loss(rows: int, groups: int, products: int, expected: str) -> None:
+    shape = Shape(query_tower=20_736, candidate_tower=21_504, width=32)
+    assert cost.cheaper_loss(shape, uniform(rows, groups, products), products, 4096) == expected

@@ -1,0 +1,117 @@
+"""The Trainer's flags: what a run is told."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from components.common.errors import expect_at_least, expect_choice
+
+Loss = Literal["auto", "full-catalogue", "in-batch"]
+Scaling = Literal["sqrt", "linear", "none"]
+Precision = Literal["float32", "bfloat16"]
+
+PATHS = ("tfrecords_path", "vocabularies_path", "metadata_path", "output_path", "checkpoint_path")
+CHANGEABLE = ("epochs", "patience", "learning_rate", "lr_scaling", "warmup_steps")  # from one part of a run to the next
+OF_THE_MACHINE = ("checkpoint_minutes", "cache_gib", "cluster_timeout", "feature_config")
+ELSEWHERE = ("loss", "top_k")  # auto is replaced by what it chose; top_k is no matter of training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a training run is told.
+
+    Args:
+        tfrecords_path: Folder with train/, validation/ and test/, or a folder or glob of shards to split 80-15-5.
+        vocabularies_path: vocabularies.json of the VocabBuilder.
+        metadata_path: metadata.json of the DataExtractor, for the product lookup.
+        output_path: Where model/ goes: saved_model/, query_model/, candidate_model/, weights.npz, logs/,
+            model_metadata.json.
+        epochs: Passes over the training rows, at most.
+        batch_size: Rows a step, per replica. With the full-catalogue loss a step takes whole queries, in the default
+            config all rows of a customer: as many queries as hold this many rows on average, and 256 at least.
+        learning_rate: Of Adam, on one replica, after the warm-up.
+        lr_scaling: How the learning rate grows with the number of replicas.
+        warmup_steps: Steps over which the learning rate rises to its value.
+        feature_config: Path to the feature config, or its YAML or JSON text.
+        loss: Softmax over the full catalogue or in-batch; auto takes the cheaper one.
+        temperature: The logits are divided by it in training; below 1 the softmax is sharper.
+        l1: L1 penalty on the towers' Dense kernels.
+        patience: Epochs without a better validation Recall@100 (a smaller k for small catalogues) before it stops.
+        top_k: How many products saved_model returns.
+        seed: Of the initial weights and of the order of the rows: the same seed gives the same model, on CPUs bit for
+            bit.
+        warm_start_from: model/ of an earlier run, with whatever vocabulary, whose weights to begin with.
+        checkpoint_path: Where checkpoints go, local or gs://; by default beside output_path. Workers must share it.
+        checkpoint_minutes: A checkpoint is written this often, and at the end of epochs.
+        cache_gib: Memory that the encoded rows may take, in GiB; beyond it they are kept on local disk.
+        precision: Of the towers' arithmetic; weights, softmax and the exported models are float32.
+        jit_compile: Compile forward and backward pass with XLA.
+        cluster_timeout: Seconds to wait for the workers that TF_CONFIG names.
+    """
+
+    tfrecords_path: str
+    vocabularies_path: str
+    metadata_path: str
+    output_path: str
+    epochs: int = 150
+    batch_size: int = 4096
+    learning_rate: float = 0.001
+    lr_scaling: Scaling = "sqrt"
+    warmup_steps: int = 1000
+    feature_config: str = "feature_config.yaml"
+    loss: Loss = "auto"
+    temperature: float = 1.0
+    l1: float = 1e-6
+    patience: int = 10
+    top_k: int = 100
+    seed: int = 42
+    warm_start_from: str = ""
+    checkpoint_path: str = ""
+    checkpoint_minutes: float = 5.0
+    cache_gib: float = 4.0
+    precision: Precision = "float32"
+    jit_compile: bool = False
+    cluster_timeout: float = 600.0
+
+    def check(self) -> None:
+        """Raises InputError for a flag out of its range: the pipeline hands on values that no flag parser saw."""
+        for flag, text, choices in (
+            ("--loss", self.loss, get_args(Loss)),
+            ("--lr-scaling", self.lr_scaling, get_args(Scaling)),
+            ("--precision", self.precision, get_args(Precision)),
+        ):
+            expect_choice(flag, text, choices)
+        for flag, value, least in (
+            ("--epochs", self.epochs, 1),
+            ("--batch-size", self.batch_size, 1),
+            ("--learning-rate", self.learning_rate, 0),
+            ("--warmup-steps", self.warmup_steps, 0),
+            ("--temperature", self.temperature, 1e-3),
+            ("--l1", self.l1, 0),
+            ("--patience", self.patience, 1),
+            ("--top-k", self.top_k, 1),
+            ("--seed", self.seed, 0),
+            ("--checkpoint-minutes", self.checkpoint_minutes, 0),
+            ("--cache-gib", self.cache_gib, 0),
+            ("--cluster-timeout", self.cluster_timeout, 1),
+        ):
+            expect_at_least(flag, value, least)
+
+    @property
+    def checkpoints(self) -> str:
+        return self.checkpoint_path or f"{self.output_path.rstrip('/')}.checkpoints"
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """What the model depends on beside its input, for model_metadata.json."""
+        return {key: value for key, value in asdict(self).items() if key not in (*PATHS, *OF_THE_MACHINE)}
+
+    @property
+    def changeable(self) -> dict[str, Any]:
+        """What may be another value when a run continues."""
+        return {key: getattr(self, key) for key in CHANGEABLE}
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """What must be the same when a run continues, beside data, loss and replicas."""
+        left_out = (*CHANGEABLE, *ELSEWHERE)
+        return {key: value for key, value in self.hyperparameters.items() if key not in left_out}

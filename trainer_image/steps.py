@@ -1,0 +1,114 @@
+"""Compiled training steps: many in one call, on every replica, with the gradients of one large batch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from trainer_image import losses
+from trainer_image.batches import Batch
+from trainer_image.model import TwoTower
+from trainer_image.optimizer import Updates
+
+Step = Callable[[Sequence[Batch], int], float]
+LossFunction = Callable[[Batch], tf.Tensor]
+
+
+def loss_function(loss: str, model: TwoTower, shares: tf.Tensor, temperature: float) -> LossFunction:
+    """The function of one step's Batch that training minimises, summed over the purchases in it.
+
+    Args:
+        loss: "full-catalogue" or "in-batch".
+        model: The towers.
+        shares: float32 [N], each product's share of the training purchases.
+        temperature: What the logits are divided by.
+    """
+
+    def full_catalogue(batch: Batch) -> tf.Tensor:
+        candidates = model.candidate_tower(model.encoded_catalogue)
+        queries = model.query_tower(batch.queries) / temperature
+        return losses.full_catalogue(queries, candidates, batch.pair_query, batch.pair_candidate, batch.pair_count)
+
+    def in_batch(batch: Batch) -> tf.Tensor:
+        encoded = {key: tf.gather(value, batch.candidates) for key, value in model.encoded_catalogue.items()}
+        queries = model.query_tower(batch.queries) / temperature
+        log_share = tf.math.log(tf.gather(shares, batch.candidates))
+        pairs = batch.pair_query, batch.pair_candidate, batch.pair_count
+        return losses.in_batch(queries, model.candidate_tower(encoded), *pairs, batch.candidate_count, log_share)
+
+    return full_catalogue if loss == "full-catalogue" else in_batch
+
+
+def training_step(
+    model: TwoTower,
+    updates: Updates,
+    loss_of: LossFunction,
+    distribution: tf.distribute.Strategy,
+    expected_rows: float,
+    *,
+    jit_compile: bool = False,
+) -> Step:
+    """Returns a function that trains some steps and returns the sum of their mean losses per purchase.
+
+    Every replica's loss is its sum over the purchases that the global batch is expected to hold, so the summed
+    gradients are those of one large batch.
+
+    Args:
+        model: The towers.
+        updates: The optimizer.
+        loss_of: Of one step's Batch.
+        distribution: Where the replicas are.
+        expected_rows: Purchases of a global batch.
+        jit_compile: Compile the forward and backward pass with XLA.
+
+    Returns:
+        A function of the local replicas' shares (Batches of S steps) and S.
+    """
+    replicas = distribution.num_replicas_in_sync
+    weights = [variable.value for variable in model.weights]
+
+    @tf.function(jit_compile=jit_compile)
+    def gradients_of(batch: Batch) -> tuple[tf.Tensor, list[Any]]:
+        with tf.GradientTape() as tape:
+            data_loss = loss_of(batch) / expected_rows
+            penalty = tf.add_n([*model.query_tower.losses, *model.candidate_tower.losses, 0.0]) / replicas
+            total = data_loss + penalty
+        return data_loss, tape.gradient(total, weights)
+
+    def replica_step(batch: Batch, step: tf.Tensor) -> tf.Tensor:
+        loss, gradients = gradients_of(tf.nest.map_structure(lambda values: values[step], batch))
+        updates.apply(gradients)
+        return loss
+
+    @tf.function(reduce_retracing=True)
+    def steps_of(batches: Any, steps: tf.Tensor) -> tf.Tensor:
+        total = tf.constant(0.0)
+        for step in tf.range(steps):
+            per_replica = distribution.run(replica_step, args=(batches, step))
+            total += distribution.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
+        return total
+
+    def train(shares: Sequence[Batch], steps: int) -> float:
+        return float(steps_of(distributed(shares, distribution), tf.constant(steps)))
+
+    return train
+
+
+def local_replicas(distribution: tf.distribute.Strategy) -> list[int]:
+    """Which of all replicas this process runs."""
+    found: list[int] = []
+
+    def note(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
+        found.append(int(context.replica_id_in_sync_group))
+        return tf.constant(0)
+
+    distribution.experimental_distribute_values_from_function(note)
+    return found
+
+
+def distributed(shares: Sequence[Batch], distribution: tf.distribute.Strategy) -> Any:
+    """The local replicas' shares as one distributed value."""
+    remaining = iter(shares)
+    return distribution.experimental_distribute_values_from_function(
+        lambda _: tf.nest.map_structure(tf.convert_to_tensor, next(remaining))
+    )
