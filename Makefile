@@ -7,10 +7,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint bench-data compile lock clean
+.PHONY: help run test test-slow lint bench-data bench-train bench-scale bench-recall bench-warm compile lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: $(VENV)/ready  ## the whole pipeline on the demo data; ARGS="--split random" and so on, ARGS=--help lists them
 	$(BIN)/python -m demo.run $(ARGS)
@@ -29,6 +29,18 @@ lint: $(VENV)/ready  ## ruff and mypy
 bench-data: $(VENV)/ready  ## the data plane beside the obvious Beam pipelines: rows/s, memory (about ten minutes)
 	$(BIN)/python -m benchmarks.data $(ARGS)
 
+bench-train: $(VENV)/bench-ready  ## the Trainer beside stock TFRS and PyTorch: examples/s, time to a Recall (about 25 minutes)
+	$(BIN)/python -m benchmarks.train $(ARGS)
+
+bench-scale: $(VENV)/ready  ## twenty million purchases to a saved model, and what more rows cost (about half an hour)
+	$(BIN)/python -m benchmarks.scale $(ARGS)
+
+bench-recall: $(VENV)/ready  ## what grouping and row-wise Adam do to Recall, three seeds (about a quarter of an hour)
+	$(BIN)/python -m benchmarks.recall $(ARGS)
+
+bench-warm: $(VENV)/ready  ## epochs that a warm start saves (about six minutes)
+	$(BIN)/python -m benchmarks.warm_start $(ARGS)
+
 compile: $(VENV)/ready  ## writes pipeline.json
 	$(BIN)/python compile.py
 
@@ -38,13 +50,21 @@ $(VENV)/ready: requirements/all.txt
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/all.txt
 	touch $@
 
-GROUPS := $(foreach group,data train pipeline demo dev,--group $(group))
+# What the peers of `make bench-train` need on top of it: PyTorch, with CUDA's libraries, takes gigabytes.
+$(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/bench.txt
+	touch $@
 
-lock:  ## resolves pyproject.toml's groups into requirements/all.txt
+GROUPS := $(foreach group,data train pipeline demo dev,--group $(group))
+RESOLVE := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --custom-compile-command "make lock"
+
+lock:  ## resolves pyproject.toml's groups into requirements/all.txt and bench.txt
 	$(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/pip install --quiet uv
-	$(VENV)/lock/bin/uv pip compile $(GROUPS) --quiet --universal --python-version 3.11 --generate-hashes \
-	  --custom-compile-command "make lock" -o requirements/all.txt
+	$(RESOLVE) $(GROUPS) -o requirements/all.txt
+	$(RESOLVE) --group bench --constraint requirements/all.txt \
+	  $$(sed -nE 's/^([a-z0-9._-]+)==.*/--no-emit-package \1/p' requirements/all.txt) -o requirements/bench.txt
 
 clean:  ## removes runs and caches, not .venv
 	rm -rf runs .cache .pytest_cache .mypy_cache .ruff_cache

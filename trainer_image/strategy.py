@@ -16,6 +16,7 @@ from tensorflow.python.eager import context
 
 from components.common.errors import InputError
 from trainer_image import rendezvous, tf_config
+from trainer_image.preemption import Preempted
 from trainer_image.tf_config import Cluster
 
 HEARTBEAT_SECONDS = 30  # a machine may stand still for some seconds while it is moved to other hardware
@@ -59,7 +60,7 @@ def closing(distribution: tf.distribute.Strategy) -> Iterator[None]:
     """Ends a training that ran inside: all workers leave together, or each learns why it cannot go on.
 
     Where all went well, every worker waits here for the others. Where one fails, it does not wait: it tells the others
-    why, and their next collective fails.
+    why, and their next collective fails. Preempted is raised by all workers at once, and no failure.
 
     Raises:
         InputError: another worker failed or is gone; says which, and its reason where it could still tell.
@@ -70,7 +71,11 @@ def closing(distribution: tf.distribute.Strategy) -> Iterator[None]:
         return
     try:
         yield
-        _leave(cluster)
+        _leave(cluster, WRITING_SECONDS)
+    except Preempted:
+        with contextlib.suppress(tf.errors.OpError):
+            _leave(cluster, LEAVING_SECONDS)
+        raise
     except tf.errors.OpError as error:
         culprit = _culprit(str(error), cluster)
         _report(*(culprit or (cluster.own, error)))
@@ -93,11 +98,11 @@ def agree(distribution: tf.distribute.Strategy, value: float) -> float:
 
 def _join(cluster: Cluster, timeout: float) -> tf.distribute.Strategy:
     rendezvous.meet(cluster, timeout)
-    job = tf_config.TYPES[0] if tf_config.TYPES[0] in cluster.members else tf_config.TYPES[1]
+    leading = next(kind for kind in tf_config.TYPES if kind in cluster.members)
     milliseconds = int(timeout * 1000)
     context.context().configure_coordination_service(
         service_type="standalone",
-        service_leader=f"/job:{job}/replica:0/task:0",
+        service_leader=f"/job:{leading}/replica:0/task:0",
         coordinated_jobs=[
             coordination_config_pb2.CoordinatedJob(name=kind, num_tasks=len(addresses))
             for kind, addresses in cluster.members.items()
@@ -116,10 +121,10 @@ def _join(cluster: Cluster, timeout: float) -> tf.distribute.Strategy:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _leave(cluster: Cluster) -> None:
+def _leave(cluster: Cluster, seconds: int) -> None:
     """Returns when all workers have come this far, in the leader when the others no longer need it."""
     service = context.context()
-    service.wait_at_barrier("trained", WRITING_SECONDS * 1000)
+    service.wait_at_barrier("trained", seconds * 1000)
     # All is done: from here on it is no error if somebody has already left.
     with contextlib.suppress(tf.errors.OpError):
         if cluster.own != cluster.leader:
@@ -146,13 +151,11 @@ def _culprit(error: str, cluster: Cluster) -> tuple[str, str] | None:
     """The worker that TensorFlow's error speaks of, and what happened there; None where the error is our own."""
     if reported := REPORT.search(error):
         return reported[1], reported[2]
-    named = {(kind, int(index)) for kind, index in TASK.findall(error)}
-    lost = [
-        address
-        for kind, addresses in cluster.members.items()
-        for index, address in enumerate(addresses)
-        if (kind, index) in named and address != cluster.own
-    ]
+    tasks = {(kind, str(i)): address for kind, every in cluster.members.items() for i, address in enumerate(every)}
+    named = dict.fromkeys(tasks.get(task) for task in TASK.findall(error))
+    lost = [address for address in named if address and address != cluster.own]
+    if "remote target" in error:
+        lost = lost[:1]  # workers hand the error on, each behind the one that had it before
     if not lost and COORDINATION.search(error) and cluster.own != cluster.leader:
         lost = [cluster.leader]
     return (",".join(lost), "no sign of life") if lost else None

@@ -24,13 +24,13 @@ class Cluster(NamedTuple):
 
     Attributes:
         members: {"chief": [address], "worker": [address, ...]}; either may be missing. An address is host:port.
-        type: This process's, chief or worker.
-        index: This process's, in members[type].
+        task_type: This process's, chief or worker.
+        task_index: This process's, in members[task_type].
     """
 
     members: dict[str, list[str]]
-    type: str
-    index: int
+    task_type: str
+    task_index: int
 
     @property
     def addresses(self) -> list[str]:
@@ -39,7 +39,7 @@ class Cluster(NamedTuple):
 
     @property
     def own(self) -> str:
-        return self.members[self.type][self.index]
+        return self.members[self.task_type][self.task_index]
 
     @property
     def others(self) -> list[str]:
@@ -52,14 +52,12 @@ class Cluster(NamedTuple):
 
 
 def read() -> Cluster | None:
-    """The cluster that TF_CONFIG names; None where it is unset, empty, or names no cluster and no task.
+    """The cluster that TF_CONFIG names; None where it is unset, or names no cluster and no task.
 
     Raises:
         InputError: TF_CONFIG is malformed, or gives this process a task that the Trainer does not have.
     """
-    text = os.environ.get("TF_CONFIG", "")
-    if not text.strip():
-        return None
+    text = os.environ.get("TF_CONFIG", "{}")
     try:
         config = json.loads(text)
     except ValueError:

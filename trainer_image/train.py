@@ -20,8 +20,10 @@ from trainer_image import (
     export,
     inputs,
     loop,
+    machine,
     optimizer,
     preemption,
+    preflight,
     steps,
     strategy,
     validation,
@@ -83,6 +85,21 @@ def train(options: Options) -> dict[str, Any]:
         if loss == "auto":
             loss = cost.cheaper_loss(shape, purchases["train"], len(encoders.catalogue), batch_rows)
         sampler = Sampler(purchases["train"], loss, options.batch_size, replicas, options.seed)
+        plan = preflight.plan(
+            config,
+            encoders,
+            loss=loss,
+            devices=machine.local_devices(),
+            replicas=replicas,
+            batch_size=options.batch_size,
+            queries=sampler.per_replica,
+            candidates=sampler.candidates_seen(len(encoders.catalogue)),
+            rows=purchases["train"].rows,
+            cached_bytes=memory.in_memory,
+        )
+        if strategy.is_chief():
+            print(preflight.describe(plan), flush=True)
+        preflight.expect_fits(plan)
 
         with distribution.scope():
             model = TwoTower(config, encoders, options.l1)

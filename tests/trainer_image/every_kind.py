@@ -123,7 +123,7 @@ def write_tables(folder: Path) -> dict[str, Any]:
         "art_name": [f"Crème «{i // 2}»" if i else None for i in range(20)],
         "stratbuy_domain_desc": [f"категория {i % 3}" for i in range(20)],
         "mge_main_cat_desc": [f"sub {i % 6}" for i in range(20)],
-        "price": np.where(np.arange(20) % 3 == 0, 0.0, np.round(random.normal(5, 40, 20), 2)),
+        "price": np.where(np.arange(20) % 3 == 0, 0.0, np.round(random.gamma(1, 40, 20), 2)),
         "listed_at": random.integers(-3_000_000_000, 1_600_000_000, 20),
         "brand": [["", "A", "Ä", "[UNK]"][i % 4] for i in range(20)],
     }

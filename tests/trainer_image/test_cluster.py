@@ -2,10 +2,13 @@
 
 import json
 import re
+import subprocess
 
 import pytest
 
+from components.common import cli
 from tests.trainer_image.cluster import free_addresses, run_cluster
+from trainer_image import preemption
 
 # Arguments: what goes wrong, the place of the worker in which it does, and how many seconds the workers wait.
 PROGRAM = """
@@ -13,7 +16,7 @@ import json, os, signal, sys, time
 import trainer_image
 import tensorflow as tf
 from components.common import cli
-from trainer_image import rendezvous, strategy, tf_config
+from trainer_image import preemption, rendezvous, strategy, tf_config
 
 happens, where, timeout = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 cluster = tf_config.read()
@@ -25,7 +28,7 @@ def main():
     if happens == "gone":
         rendezvous.meet = lambda *_: None  # as if it had died right after
     distribution = strategy.choose(cluster_timeout=timeout)
-    with strategy.closing(distribution):
+    with strategy.closing(distribution), preemption.watched() as is_preempted:
         with distribution.scope():
             total = tf.Variable(0.0, aggregation=tf.VariableAggregation.SUM)
 
@@ -38,9 +41,13 @@ def main():
             if number == 10 and place == where:
                 if happens == "killed":
                     os.kill(os.getpid(), signal.SIGKILL)
+                if happens == "preempted":
+                    os.kill(os.getpid(), signal.SIGTERM)
                 if happens == "fails":
                     raise ValueError("no «Домик»\\nleft")
             step()
+            if strategy.agree(distribution, float(is_preempted())) > 0:
+                raise preemption.Preempted
         if happens == "late" and place == where:
             time.sleep(5)
         print(json.dumps([distribution.num_replicas_in_sync, strategy.is_chief(), float(total.numpy()), means]))
@@ -50,6 +57,13 @@ cli.run(main)
 """
 
 pytestmark = pytest.mark.slow
+
+
+def message(worker: subprocess.CompletedProcess[str]) -> str:
+    """The one sentence in which the command line says what is wrong."""
+    assert worker.returncode == cli.BAD_INPUT, worker
+    (line,) = [line for line in worker.stderr.splitlines() if line.startswith("error: ")]
+    return line.removeprefix("error: ")
 
 
 @pytest.mark.parametrize("late", [0, 1])
@@ -81,10 +95,8 @@ def test_a_worker_that_never_comes_is_named(absent: int) -> None:
     addresses = free_addresses(3)
     workers = run_cluster(PROGRAM, 3, ["nothing", "-1", "15"], absent={absent}, addresses=addresses)
     for worker in workers:
-        assert worker.returncode == 2
-        message = worker.stderr.splitlines()[-1]
-        assert message.startswith(f"error: TF_CONFIG cluster: found no sign of {addresses[absent]} within 15 s at ")
-        assert "See whether that worker runs" in message
+        assert message(worker).startswith(f"TF_CONFIG cluster: found no sign of {addresses[absent]} within 15 s at ")
+        assert "See whether that worker runs" in message(worker)
 
 
 @pytest.mark.parametrize("started", [0, 1])
@@ -100,11 +112,12 @@ def test_the_others_end_when_a_worker_is_killed(killed: int) -> None:
     workers = run_cluster(PROGRAM, 3, ["killed", str(killed), "300"], addresses=addresses)
     assert workers.pop(killed).returncode == -9
     for worker in workers:
-        assert worker.returncode == 2, worker
-        message = worker.stderr.splitlines()[-1]
-        assert message.startswith(f"error: worker {addresses[killed]}: found no sign of life, expected a worker"), (
-            worker
-        )
+        assert message(worker).startswith(f"worker {addresses[killed]}: found no sign of life, expected a worker")
+
+
+def test_all_stop_together_when_one_is_preempted() -> None:
+    workers = run_cluster(PROGRAM, 3, ["preempted", "1", "300"])
+    assert [worker.returncode for worker in workers] == [preemption.EXIT_CODE] * 3, workers
 
 
 @pytest.mark.parametrize("failing", [0, 1])
@@ -115,6 +128,4 @@ def test_the_others_learn_why_a_worker_fails(failing: int) -> None:
     assert failed.returncode == 1
     assert "ValueError: no «Домик»\nleft" in failed.stderr
     for worker in workers:
-        assert worker.returncode == 2, worker
-        expected = f"error: worker {addresses[failing]}: found ValueError: no «Домик» left, expected a worker"
-        assert worker.stderr.splitlines()[-1].startswith(expected), worker
+        assert message(worker).startswith(f"worker {addresses[failing]}: found ValueError: no «Домик» left, expected a")

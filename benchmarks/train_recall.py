@@ -1,0 +1,109 @@
+"""How soon ours and stock TFRS reach a validation Recall@100 on the demo's purchases."""
+
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import train_ours, train_rows, train_tfrs
+from components.common import ranking, schema, storage
+from trainer_image import batches, cache, inputs, optimizer, steps, validation
+from trainer_image.batches import Sampler
+from trainer_image.inputs import Purchases
+from trainer_image.model import TwoTower
+
+WATCHED, SHARE = 100, 0.95
+OUR_STEPS, OUR_EVERY = 6000, 48
+THEIR_EVERY, THEIR_MOST = 120, 90  # steps between two looks; times our seconds after which the peer is stopped
+LEARNING_RATE = 0.004  # what the demo trains with; both get it
+
+Curve = list[tuple[float, float]]
+
+
+def race(log: str, console: Console) -> dict[str, Any]:
+    """Prints both curves and returns the figures. Clocks run from the first step, tracing included, without looks."""
+    ours = our_curve(log)
+    best = max(recall for _, recall in ours)
+    target = SHARE * best
+    our_seconds = first(ours, target)
+    theirs = their_curve(log, target, THEIR_MOST * our_seconds)
+    reached = theirs[-1][1] >= target
+    their_seconds = first(theirs, target) if reached else theirs[-1][0]
+    table = Table(title=f"Seconds to a validation Recall@{WATCHED}; best {best:.4f}, target {target:.4f}")
+    for column in ("Recall", "ours", "TFRS"):
+        table.add_column(column, justify="right")
+    for share in (0.7, 0.8, 0.9, 0.95, 0.98, 1.0):
+        cells = [first(curve, share * best) for curve in (ours, theirs)]
+        table.add_row(f"{share * best:.4f}", *(f"{cell:.1f}" if cell < np.inf else "-" for cell in cells))
+    console.print(table)
+    if not reached:
+        console.print(
+            f"TFRS was stopped after {their_seconds:.0f} s at {theirs[-1][1]:.4f}: the speed-up is a lower bound"
+        )
+    return {"time_to_recall_speedup": their_seconds / our_seconds, "time_to_recall_seconds": our_seconds}
+
+
+def first(curve: Curve, recall: float) -> float:
+    """Seconds until the curve is at `recall`; infinity when it never is."""
+    return next((seconds for seconds, reached in curve if reached >= recall), np.inf)
+
+
+def our_curve(log: str) -> Curve:
+    data = train_ours.read(log)
+    held_out = our_validation(log, data)
+    keras.utils.set_random_seed(1)
+    model = TwoTower(data.config, data.encoders, train_ours.L1)
+    sampler = Sampler(data.purchases, "full-catalogue", train_ours.BATCH, 1, seed=1)
+    updates = optimizer.Updates(optimizer.adam(LEARNING_RATE, "none", 0, 1), model.weights)
+    shares = tf.constant(data.purchases.product_counts(len(model.catalogue)) / data.purchases.rows, tf.float32)
+    loss_of = steps.loss_function("full-catalogue", model, shares, 1.0)
+    step = steps.training_step(model, updates, loss_of, tf.distribute.get_strategy(), sampler.expected_rows)
+    curve, seconds = [], 0.0
+
+    def draw(start: int, count: int) -> list[batches.Batch]:
+        return sampler.draw(start, count, [0])
+
+    with batches.prefetched(draw, 0, OUR_STEPS, OUR_EVERY) as chunks:
+        done, started = 0, time.perf_counter()
+        for chunk in chunks:
+            step(chunk.shares, chunk.steps)
+            done += chunk.steps
+            if done % OUR_EVERY == 0:
+                seconds += time.perf_counter() - started
+                curve.append((seconds, validation.validate(model, held_out).recalls[WATCHED]))
+                started = time.perf_counter()
+    return curve
+
+
+def our_validation(log: str, data: train_ours.Data) -> Purchases:
+    with cache.opened(1 << 30) as memory:
+        examples = storage.join(log, "examples")
+        return inputs.load(examples, "validation", data.encoders.query, data.encoders.catalogue, memory)
+
+
+def their_curve(log: str, target: float, most: float) -> Curve:
+    """Until the target is reached or `most` seconds have passed."""
+    vocabularies = train_rows.read_vocabularies(log)
+    held_out, products = train_rows.raw(log, "validation"), train_rows.catalogue(log)
+    query = np.unique(held_out[schema.CUSTOMER], return_index=True, return_inverse=True)
+    customers = {name: column[query[1]] for name, column in held_out.items()}
+    place = {product: number for number, product in enumerate(products[schema.PRODUCT])}
+    bought = np.array([place.get(product, -1) for product in held_out[schema.PRODUCT]])
+    model = train_tfrs.build(vocabularies, corrected=True)
+    model.optimizer.learning_rate.assign(LEARNING_RATE)
+    curve: Curve = []
+
+    def judge(steps: int, seconds: float) -> bool:
+        scores = ranking.embedding_scores(
+            train_tfrs.embed(model.query_tower, customers), train_tfrs.embed(model.candidate_tower, products)
+        )
+        better, tied = ranking.count_better(scores, query[2], bought, candidates=len(place))
+        curve.append((seconds, float(ranking.recall(better, tied, WATCHED).mean())))
+        return curve[-1][1] >= target or seconds > most
+
+    train_tfrs.train(model, train_rows.raw(log, "train"), judge, every=THEIR_EVERY, epochs=1000)
+    return curve
