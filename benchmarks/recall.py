@@ -51,19 +51,19 @@ def compare(*, seeds: int = 3, epochs: int = 40, cache: str = ".cache") -> None:
 def trained(log: str, kind: str, seed: int, epochs: int, folder: str) -> dict[str, float]:
     """Trains once and returns the metrics of METRICS and the seconds of training."""
     from benchmarks.train_ours import by_row
-    from trainer_image import optimizer, train
+    from trainer_image import inputs, optimizer, train
     from trainer_image.options import Options
 
     if kind == LAZY:
         optimizer.LAZY_FROM = 1
     if kind == BY_ROW:
-        read = train._read
+        load = inputs.load
 
-        def ungrouped(*arguments: Any) -> Any:
-            purchases = read(*arguments)
-            return purchases | {"train": by_row(purchases["train"])}
+        def ungrouped(path: str, split: str, *arguments: Any) -> Any:
+            purchases = load(path, split, *arguments)
+            return by_row(purchases) if split == "train" else purchases
 
-        train._read = ungrouped
+        inputs.load = ungrouped  # type: ignore[assignment]
     options = Options(
         tfrecords_path=f"{log}/examples",
         vocabularies_path=f"{log}/vocabularies.json",

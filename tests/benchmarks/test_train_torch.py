@@ -1,5 +1,7 @@
 """PyTorch's losses, gradients and towers against NumPy in float64; skipped where PyTorch is not installed."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -49,7 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> train_rows.Encoded:
     return train_rows.encoded(str(folder), "train")
 
 
-def embedded(tower: torch.nn.Module, ids: dict[str, np.ndarray], numbers: np.ndarray | None) -> np.ndarray:
+def embedded(tower: Any, ids: dict[str, np.ndarray], numbers: np.ndarray | None) -> np.ndarray:
     """The tower in NumPy, from its weights."""
     weight = {name: value.detach().numpy().astype(np.float64) for name, value in tower.named_parameters()}
     parts = [weight[f"tables.{name}.weight"][index] for name, index in ids.items()]
@@ -93,14 +95,13 @@ def test_training_trains(data: train_rows.Encoded, loss: str, sparse: bool, monk
     monkeypatch.setattr(
         train_torch.os, "cpu_count", lambda: 1
     )  # threads that wait for each other crawl on a busy machine
-    models = []
+    two_tower, models = train_torch.TwoTower, []
 
-    class Kept(train_torch.TwoTower):
-        def __init__(self, *arguments: object):
-            super().__init__(*arguments)
-            models.append(self)
+    def kept(*arguments: Any) -> Any:
+        models.append(two_tower(*arguments))
+        return models[-1]
 
-    monkeypatch.setattr(train_torch, "TwoTower", Kept)
+    monkeypatch.setattr(train_torch, "TwoTower", kept)
     rate = train_torch.contestant(data, loss=loss, compiled=False, sparse=sparse)
     columns = [torch.from_numpy(column[:512]) for column in (data.customer, data.city, data.revenue, data.target)]
     with torch.no_grad():

@@ -1,6 +1,7 @@
 """What makes a step, against the purchases it is drawn from."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,8 +119,11 @@ def test_a_batch_larger_than_the_data_is_refused() -> None:
 
 
 def drawn(first: int, last: int, per_epoch: int) -> list[list[int]]:
-    with batches.prefetched(lambda step, steps: [step], first, last, per_epoch) as chunks:  # type: ignore[list-item,return-value]
-        return [[chunk.shares[0], chunk.steps] for chunk in chunks]
+    """[first step, steps] of every chunk."""
+    draw: Any = lambda step, steps: [step]  # noqa: E731
+    with batches.prefetched(draw, first, last, per_epoch) as chunks:
+        found: Any = [[chunk.shares[0], chunk.steps] for chunk in chunks]
+    return found
 
 
 def test_chunks_end_with_their_epoch_and_do_not_depend_on_where_a_run_began() -> None:

@@ -168,7 +168,7 @@ SILENT = "no sign of life"
             "Collective ops is aborted by: Collective ops is aborted by: Socket closed\nAdditional GRPC error "
             "information from remote target /job:worker/replica:0/task:0 while calling /tensorflow.WorkerService/"
             "CompleteInstance:\nThe error could be from a previous operation. Restart your program to reset.\n"
-            "Additional GRPC error information from remote target /job:worker/replica:0/task:1 while calling /tensorflow.",
+            "Additional GRPC error information from remote target /job:worker/replica:0/task:1 while calling /",
             ("a:1", SILENT),
         ),
         (1, "Deadline Exceeded\n\nRPC: /tensorflow.CoordinationService/Heartbeat", ("a:1", SILENT)),
