@@ -28,26 +28,27 @@ class Tower(nn.Module):
 
     def __init__(self, tables: Mapping[str, tuple[int, int]], numbers: int, sparse: bool):
         super().__init__()
-        self.tables = nn.ModuleDict({name: nn.Embedding(*shape, sparse=sparse) for name, shape in tables.items()})
+        embeddings = {name: nn.Embedding(*shape, sparse=sparse) for name, shape in tables.items()}
         widths = [numbers + sum(dim for _, dim in tables.values()), *LAYERS]
-        self.dense = nn.ModuleList(nn.Linear(*pair) for pair in itertools.pairwise(widths))
+        linear = [nn.Linear(*pair) for pair in itertools.pairwise(widths)]
         # The initial values of Keras, which the other contestants have.
-        for table in self.tables.children():
-            nn.init.uniform_(table.weight, -0.05, 0.05)
-        for layer in self.dense:
+        for embedding in embeddings.values():
+            nn.init.uniform_(embedding.weight, -0.05, 0.05)
+        for layer in linear:
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
+        self.tables = nn.ModuleDict(embeddings)
+        parts = itertools.chain.from_iterable((nn.ReLU(), layer) for layer in linear)
+        self.dense = nn.Sequential(*itertools.islice(parts, 1, None))
 
     def forward(self, ids: Mapping[str, torch.Tensor], *numbers: torch.Tensor) -> torch.Tensor:
         """Indices [B] and numbers [B] to float32 [B, LAYERS[-1]]."""
         embedded = [table(ids[name]) for name, table in self.tables.items()]
-        hidden = torch.cat([*embedded, *(number[:, None] for number in numbers)], dim=1)
-        for layer in self.dense[:-1]:
-            hidden = F.relu(layer(hidden))
-        return self.dense[-1](hidden)
+        return self.dense(torch.cat([*embedded, *(number[:, None] for number in numbers)], dim=1))
 
     def l1(self) -> torch.Tensor:
-        return torch.stack([layer.weight.abs().sum() for layer in self.dense]).sum()
+        """The sum of the absolute values of the Dense kernels."""
+        return torch.stack([value.abs().sum() for value in self.dense.parameters() if value.ndim == 2]).sum()
 
 
 class TwoTower(nn.Module):

@@ -57,7 +57,7 @@ def embedded(tower: Any, ids: dict[str, np.ndarray], numbers: np.ndarray | None)
     parts = [weight[f"tables.{name}.weight"][index] for name, index in ids.items()]
     hidden = np.concatenate([*parts, *([] if numbers is None else [numbers[:, None]])], axis=1)
     for place in range(3):
-        hidden = hidden @ weight[f"dense.{place}.weight"].T + weight[f"dense.{place}.bias"]
+        hidden = hidden @ weight[f"dense.{2 * place}.weight"].T + weight[f"dense.{2 * place}.bias"]
         hidden = np.maximum(hidden, 0) if place < 2 else hidden
     return hidden
 
