@@ -33,18 +33,18 @@ def table() -> Table:
     return found
 
 
-def synthetic(products: int, rows: int) -> Data:
+def synthetic(products: int, rows: int, customers: int = CUSTOMERS, config: str = "feature_config.yaml") -> Data:
     """Customers of some rows each, over a catalogue of Zipf popularity."""
     random = np.random.default_rng(1)
     popular = 1 / np.arange(1, products + 1)
-    pair = np.repeat(np.arange(CUSTOMERS), rows) * products + random.choice(
-        products, CUSTOMERS * rows, p=popular / popular.sum()
+    pair = np.repeat(np.arange(customers), rows) * products + random.choice(
+        products, customers * rows, p=popular / popular.sum()
     )
     distinct, count = np.unique(pair, return_counts=True)
-    config = fc.load("feature_config.yaml")
+    loaded = fc.load(config)
     names = [str(number) for number in range(products)]
     tokens = {
-        schema.CUSTOMER: [str(number) for number in range(CUSTOMERS)],
+        schema.CUSTOMER: [str(number) for number in range(customers)],
         schema.PRODUCT: names,
         "city": ["city"],
         schema.CATEGORY: [str(number) for number in range(30)],
@@ -56,12 +56,12 @@ def synthetic(products: int, rows: int) -> Data:
         name: {schema.CATEGORY: str(int(name) % 30), schema.SUBCATEGORY: str(int(name) % 300), schema.NAME: name}
         for name in names
     }
-    encoders = Encoders(config, vocabularies, lookup, {"vocabularies": "", "metadata": ""})
+    encoders = Encoders(loaded, vocabularies, lookup, {"vocabularies": "", "metadata": ""})
     queries = {
-        schema.CUSTOMER: np.arange(1, CUSTOMERS + 1, dtype=np.int32),
-        "revenue": random.normal(size=(CUSTOMERS, 1)).astype(np.float32),
-        "city": np.ones(CUSTOMERS, np.int32),
+        schema.CUSTOMER: np.arange(1, customers + 1, dtype=np.int32),
+        "revenue": random.normal(size=(customers, 1)).astype(np.float32),
+        "city": np.ones(customers, np.int32),
     }
-    splits = np.searchsorted(distinct // products, np.arange(CUSTOMERS + 1))
+    splits = np.searchsorted(distinct // products, np.arange(customers + 1))
     product = (distinct % products).astype(np.int32)  # the catalogue is sorted by number, as names are
-    return Data(config, encoders, Purchases(queries, splits, product, count.astype(np.int32)))
+    return Data(loaded, encoders, Purchases(queries, splits, product, count.astype(np.int32)))

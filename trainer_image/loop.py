@@ -69,6 +69,7 @@ def fit(run: Run, state: State) -> None:
                 saved = capture(state, run.model, run.updates, run.identity)
                 saved.document["state"]["seconds"] = run.progress.seconds
                 run.checkpoints.save(state.step, saved)
+                del saved  # three copies of the weights
             if preempted:
                 strategy.agree(run.distribution, 0.0)  # nobody goes before the chief has saved
                 folder = run.checkpoints.folder

@@ -25,6 +25,8 @@ class Tower(keras.Model):
         self.tables = {
             key: keras.layers.Embedding(rows, dim, name=f"{name}_{key}") for key, (rows, dim) in tables.items() if rows
         }
+        for table in self.tables.values():
+            table.build()
         self.dense = [
             keras.layers.Dense(
                 width,
@@ -38,8 +40,13 @@ class Tower(keras.Model):
 
     def call(self, encoded: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """{feature key: int32 [B] or float32 [B, width]} to float32 [B, layers[-1]]."""
-        parts = [self.tables[key](encoded[key]) if key in self.tables else encoded[key] for key in self.order]
+        parts = [self._looked_up(key, encoded[key]) if key in self.tables else encoded[key] for key in self.order]
         hidden = tf.concat(parts, axis=1)
         for layer in self.dense:
             hidden = layer(hidden)
         return hidden
+
+    def _looked_up(self, key: str, rows: tf.Tensor) -> tf.Tensor:
+        """What Keras's Embedding gives, without its copy of the whole table in every step."""
+        looked_up = tf.nn.embedding_lookup(self.tables[key].embeddings.value, tf.cast(rows, tf.int32))
+        return tf.cast(looked_up, self.compute_dtype)

@@ -1,13 +1,11 @@
 """Trains the two-tower model and writes `model/`. Read `train` first: it is the whole story."""
 
 import contextlib
-import hashlib
 import shutil
 import tempfile
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from components.common import feature_config as fc
@@ -24,13 +22,13 @@ from trainer_image import (
     optimizer,
     preemption,
     preflight,
+    resume,
     steps,
     strategy,
     validation,
     warm_start,
     weights,
 )
-from trainer_image import state as states
 from trainer_image.batches import Sampler, steps_per_epoch
 from trainer_image.checkpoint import Checkpoints
 from trainer_image.describe import describe
@@ -38,7 +36,6 @@ from trainer_image.inputs import Purchases
 from trainer_image.model import Encoders, TwoTower
 from trainer_image.options import Options
 from trainer_image.progress import Progress
-from trainer_image.state import State
 
 METADATA = "model_metadata.json"
 GIB = 1 << 30
@@ -111,25 +108,16 @@ def train(options: Options) -> dict[str, Any]:
         )
 
         checkpoints = Checkpoints(options.checkpoints, options.checkpoint_minutes)
-        stack.callback(checkpoints.remove_if_empty)
-        identity = {
-            "fixed": {
-                **options.fixed,
-                "loss": loss,
-                "replicas": replicas,
-                "feature config": config.model_dump(mode="json"),
-                "data": _digest(options.vocabularies_path, purchases["train"], encoders.catalogue),
-            },
-            "changeable": options.changeable,
-        }
-        saved = checkpoints.newest()
-        if saved:
-            state = states.restore(saved, model, updates, identity, options.checkpoints)
+        if strategy.is_chief():
+            stack.callback(checkpoints.remove_if_empty)
+        identity = resume.identity(options, config, loss, replicas, purchases["train"], encoders.catalogue)
+        state = resume.restored(checkpoints, model, updates, identity, distribution)
+        if state.step:
             beginning = f"continuing after step {state.step:,}, from {options.checkpoints}"
+        elif options.warm_start_from:
+            beginning = warm_start.describe(warm_start.apply(options.warm_start_from, model, products))
         else:
-            state, beginning = State(), ""
-            if options.warm_start_from:
-                beginning = warm_start.describe(warm_start.apply(options.warm_start_from, model, products))
+            beginning = "beginning with random weights"
         logs = storage.join(_local(options.checkpoints, stack), "logs")
         progress = stack.enter_context(
             Progress(
@@ -143,8 +131,7 @@ def train(options: Options) -> dict[str, Any]:
                 quiet=not strategy.is_chief(),
             )
         )
-        if beginning:
-            progress.say(beginning)
+        progress.say(beginning)
         loop.fit(
             loop.Run(
                 model=model,
@@ -208,15 +195,6 @@ def _read(options: Options, encoders: Encoders, memory: cache.Cache) -> dict[str
         }
     inputs.expect_known_products(purchases["train"], options.tfrecords_path)
     return purchases
-
-
-def _digest(vocabularies_path: str, purchases: Purchases, catalogue: list[str]) -> str:
-    """Sixteen hex digits of what is trained on."""
-    digest = hashlib.sha256(storage.read_text(vocabularies_path, "vocabularies.json").encode())
-    digest.update(" ".join(catalogue).encode())
-    for column in (*purchases.queries.values(), purchases.splits, purchases.product, purchases.times):
-        digest.update(np.ascontiguousarray(column).data)
-    return digest.hexdigest()[:16]
 
 
 def _local(folder: str, stack: contextlib.ExitStack) -> str:
