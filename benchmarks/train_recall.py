@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import train_ours, train_rows, train_tfrs
+from benchmarks.demo_log import demo_log
 from components.common import ranking, schema, storage
 from trainer_image import batches, cache, inputs, optimizer, steps, validation
 from trainer_image.batches import Sampler
@@ -18,33 +19,43 @@ from trainer_image.model import TwoTower
 
 WATCHED, SHARE = 100, 0.95
 OUR_STEPS, OUR_EVERY = 6000, 48
-THEIR_EVERY, THEIR_MOST = 120, 90  # steps between two looks; times our seconds after which the peer is stopped
+THEIR_EVERY, THEIR_MOST = 120, 60  # steps between two looks; times our seconds after which the peer is stopped
 LEARNING_RATE = 0.004  # what the demo trains with; both get it
 
 Curve = list[tuple[float, float]]
 
 
 def race(log: str, console: Console) -> dict[str, Any]:
-    """Prints both curves and returns the figures. Clocks run from the first step, tracing included, without looks."""
+    """Prints the curves and returns the figures. Clocks run from the first step, tracing included, without looks.
+
+    The peer runs in its tutorials' form, and with logQ and the removal of accidental hits. Who does not reach the target
+    within THEIR_MOST times our seconds is stopped, and the speed-up is a lower bound.
+    """
     ours = our_curve(log)
     best = max(recall for _, recall in ours)
     target = SHARE * best
     our_seconds = first(ours, target)
-    theirs = their_curve(log, target, THEIR_MOST * our_seconds)
-    reached = theirs[-1][1] >= target
-    their_seconds = first(theirs, target) if reached else theirs[-1][0]
+    curves = {"ours": ours}
+    figures: dict[str, Any] = {"time_to_recall_seconds": our_seconds}
+    for name, corrected, figure in (
+        ("TFRS", False, "time_to_recall_speedup"),
+        ("TFRS with logQ", True, "time_to_recall_speedup_vs_logq"),
+    ):
+        curve = their_curve(log, corrected, target, THEIR_MOST * our_seconds)
+        reached = curve[-1][1] >= target
+        curves[name] = curve
+        figures[figure] = (first(curve, target) if reached else curve[-1][0]) / our_seconds
+        if not reached:
+            top = max(recall for _, recall in curve)
+            console.print(f"{name} was stopped after {curve[-1][0]:.0f} s, its best being {top:.4f}: a lower bound")
     table = Table(title=f"Seconds to a validation Recall@{WATCHED}; best {best:.4f}, target {target:.4f}")
-    for column in ("Recall", "ours", "TFRS"):
+    for column in ("Recall", *curves):
         table.add_column(column, justify="right")
-    for share in (0.7, 0.8, 0.9, 0.95, 0.98, 1.0):
-        cells = [first(curve, share * best) for curve in (ours, theirs)]
+    for share in (0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0):
+        cells = [first(curve, share * best) for curve in curves.values()]
         table.add_row(f"{share * best:.4f}", *(f"{cell:.1f}" if cell < np.inf else "-" for cell in cells))
     console.print(table)
-    if not reached:
-        console.print(
-            f"TFRS was stopped after {their_seconds:.0f} s at {theirs[-1][1]:.4f}: the speed-up is a lower bound"
-        )
-    return {"time_to_recall_speedup": their_seconds / our_seconds, "time_to_recall_seconds": our_seconds}
+    return figures
 
 
 def first(curve: Curve, recall: float) -> float:
@@ -85,7 +96,7 @@ def our_validation(log: str, data: train_ours.Data) -> Purchases:
         return inputs.load(examples, "validation", data.encoders.query, data.encoders.catalogue, memory)
 
 
-def their_curve(log: str, target: float, most: float) -> Curve:
+def their_curve(log: str, corrected: bool, target: float, most: float) -> Curve:
     """Until the target is reached or `most` seconds have passed."""
     vocabularies = train_rows.read_vocabularies(log)
     held_out, products = train_rows.raw(log, "validation"), train_rows.catalogue(log)
@@ -93,7 +104,7 @@ def their_curve(log: str, target: float, most: float) -> Curve:
     customers = {name: column[query[1]] for name, column in held_out.items()}
     place = {product: number for number, product in enumerate(products[schema.PRODUCT])}
     bought = np.array([place.get(product, -1) for product in held_out[schema.PRODUCT]])
-    model = train_tfrs.build(vocabularies, corrected=True)
+    model = train_tfrs.build(vocabularies, corrected=corrected)
     model.optimizer.learning_rate.assign(LEARNING_RATE)
     curve: Curve = []
 
@@ -107,3 +118,7 @@ def their_curve(log: str, target: float, most: float) -> Curve:
 
     train_tfrs.train(model, train_rows.raw(log, "train"), judge, every=THEIR_EVERY, epochs=1000)
     return curve
+
+
+if __name__ == "__main__":
+    print(race(demo_log(), Console(highlight=False)))

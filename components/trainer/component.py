@@ -59,6 +59,8 @@ def trainer(
     from trainer_image.train import train
 
     folder = location(examples)
+    # kfp.local hands numbers such as 1e-06 on as text.
+    learning_rate, temperature, l1 = float(learning_rate), float(temperature), float(l1)
     options = Options(
         tfrecords_path=folder,
         vocabularies_path=location(vocabularies),
