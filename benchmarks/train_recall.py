@@ -28,8 +28,8 @@ Curve = list[tuple[float, float]]
 def race(log: str, console: Console) -> dict[str, Any]:
     """Prints the curves and returns the figures. Clocks run from the first step, tracing included, without looks.
 
-    The peer runs in its tutorials' form, and with logQ and the removal of accidental hits. Who does not reach the target
-    within THEIR_MOST times our seconds is stopped, and the speed-up is a lower bound.
+    The peer runs in its tutorials' form, and with logQ and the removal of accidental hits. Where it does not get there
+    within THEIR_MOST times our seconds it is stopped, and the speed-up is a lower bound.
     """
     ours = our_curve(log)
     best = max(recall for _, recall in ours)
