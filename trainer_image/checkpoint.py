@@ -3,6 +3,7 @@
 A checkpoint is a NumPy archive: arrays by name, and the rest as JSON. Zip's checksums tell a damaged one.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -16,8 +17,11 @@ import numpy as np
 
 from components.common import storage
 from components.common.errors import InputError
+from components.common.reach import explained, placed
 
 KEPT = 2
+LOGS = "logs"  # of the run that the checkpoints belong to
+WRITTEN = ("step-*.npz", "step-*.npz.partial", f"{LOGS}/events.out.tfevents.*", f"{LOGS}/curve.csv")
 DOCUMENT = "document"
 MOST_OF_THE_TIME = 0.05  # that saving may take
 
@@ -60,11 +64,17 @@ class Checkpoints:
         self.took = self.saved_at - started
 
     def newest(self) -> Saved | None:
-        """The newest whole checkpoint; says so when a newer one is damaged."""
+        """The newest whole checkpoint; says so when a newer one is damaged, which is then removed.
+
+        Raises:
+            InputError: one is out of reach.
+        """
         for path in reversed(self.paths()):
             try:
                 return _read(path)
-            except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
+            except InputError:  # a ValueError too
+                raise
+            except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
                 print(f"warning: {path} is damaged ({error}); going back to the one before", file=sys.stderr)
                 storage.remove(path)
         return None
@@ -74,7 +84,14 @@ class Checkpoints:
         return storage.list_files(storage.join(self.folder, "step-*.npz"))
 
     def remove(self) -> None:
-        storage.remove(self.folder)
+        """Removes what runs wrote, and a local folder that then is empty: the user may keep other things there."""
+        for written in WRITTEN:
+            for path in storage.list_files(storage.join(self.folder, written)):
+                storage.remove(path)
+        if not storage.is_remote(self.folder):
+            for folder in (storage.join(self.folder, LOGS), self.folder):
+                with contextlib.suppress(OSError):  # not empty, or not there
+                    os.rmdir(folder)
 
     def remove_if_empty(self) -> None:
         """Where nothing was saved, nothing is left."""
@@ -87,7 +104,7 @@ def _write(path: str, saved: Saved) -> None:
     if storage.is_remote(path):
         content = io.BytesIO()
         np.savez(content, allow_pickle=False, **arrays)
-        with fsspec.open(path, "wb") as file:  # an object appears when its upload is complete
+        with explained(path), placed(path), fsspec.open(path, "wb") as file:  # an object appears when its upload is complete
             file.write(content.getbuffer())
         return
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -105,6 +122,6 @@ def _write(path: str, saved: Saved) -> None:
 
 
 def _read(path: str) -> Saved:
-    with fsspec.open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+    with explained(path), fsspec.open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return Saved(arrays, json.loads(arrays.pop(DOCUMENT).tobytes()))

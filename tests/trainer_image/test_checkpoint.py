@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.common.errors import InputError
 from trainer_image.checkpoint import Checkpoints, Saved
 
 
@@ -113,3 +114,32 @@ def test_checkpoints_are_due_every_so_many_minutes_and_at_the_end_of_quick_epoch
     assert not checkpoints.is_due(epoch_ended=True)
     now[0] += 31
     assert checkpoints.is_due(epoch_ended=True)
+
+
+@pytest.mark.parametrize("ended", ["remove", "remove_if_empty"])
+def test_files_of_others_in_the_folder_stay(tmp_path: Path, ended: str) -> None:
+    """A user may name a folder that is in use, such as a bucket's root; only what a run wrote there goes."""
+    (tmp_path / "thesis.txt").write_text("mine", encoding="utf-8")
+    checkpoints = Checkpoints(str(tmp_path), minutes=5)
+    if ended == "remove":
+        checkpoints.save(1, saved(1))
+        (tmp_path / "step-000000000002.npz.partial").write_bytes(b"what a killed run left")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "curve.csv").write_text("epoch\n", encoding="utf-8")
+    getattr(checkpoints, ended)()
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_checkpoint_out_of_reach_is_not_taken_for_a_damaged_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    checkpoints = Checkpoints(str(tmp_path), minutes=5)
+    checkpoints.save(1, saved(1))
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise PermissionError("no access")
+
+    monkeypatch.setattr("fsspec.open", unreachable)
+    with pytest.raises(InputError, match="no access"):
+        checkpoints.newest()
+    assert checkpoints.paths() == [str(tmp_path / "step-000000000001.npz")]
