@@ -50,9 +50,8 @@ def compare(*, seeds: int = 3, epochs: int = 40, cache: str = ".cache") -> None:
 
 def trained(log: str, kind: str, seed: int, epochs: int, folder: str) -> dict[str, float]:
     """Trains once and returns the metrics of METRICS and the seconds of training."""
-    from benchmarks.train_ours import by_row
-    from trainer_image import inputs, optimizer, train
-    from trainer_image.options import Options
+    from benchmarks.train_ours import by_row, train_on
+    from trainer_image import inputs, optimizer
 
     if kind == LAZY:
         optimizer.LAZY_FROM = 1
@@ -64,17 +63,7 @@ def trained(log: str, kind: str, seed: int, epochs: int, folder: str) -> dict[st
             return by_row(purchases) if split == "train" else purchases
 
         inputs.load = ungrouped  # type: ignore[assignment]
-    options = Options(
-        tfrecords_path=f"{log}/examples",
-        vocabularies_path=f"{log}/vocabularies.json",
-        metadata_path=f"{log}/examples/metadata.json",
-        output_path=f"{folder}/model",
-        learning_rate=0.004,
-        epochs=epochs,
-        patience=epochs,
-        seed=seed,
-    )
-    document = train.train(options)
+    document = train_on(log, f"{folder}/model", learning_rate=0.004, epochs=epochs, patience=epochs, seed=seed)
     metrics = {**document["metrics"]["validation_metrics"], **document["metrics"]["test_metrics"]}
     return {**metrics, "seconds": document["training"]["seconds"]}
 

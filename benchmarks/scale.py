@@ -89,19 +89,9 @@ def curve(run: Run, truth: dict[str, Any]) -> Table:
 
 def trained(log: str, folder: str, epochs: int, patience: int, learning_rate: float = 0.001) -> dict[str, Any]:
     """From TFRecords to the saved model."""
-    from trainer_image.options import Options
-    from trainer_image.train import train
+    from benchmarks.train_ours import train_on
 
-    options = Options(
-        tfrecords_path=f"{log}/examples",
-        vocabularies_path=f"{log}/vocabularies.json",
-        metadata_path=f"{log}/examples/metadata.json",
-        output_path=folder,
-        epochs=epochs,
-        patience=patience,
-        learning_rate=learning_rate,
-    )
-    document = train(options)
+    document = train_on(log, folder, epochs=epochs, patience=patience, learning_rate=learning_rate)
     return {
         "loss": document["hyperparameters"]["loss"],
         "curve": document["training"]["curve"],

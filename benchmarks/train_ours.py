@@ -15,6 +15,8 @@ from trainer_image import batches, cache, inputs, optimizer, steps
 from trainer_image.batches import Sampler
 from trainer_image.inputs import Purchases
 from trainer_image.model import Encoders, TwoTower
+from trainer_image.options import Options
+from trainer_image.train import train
 
 BATCH, LEARNING_RATE, L1 = 4096, 1e-3, 1e-6
 
@@ -27,15 +29,39 @@ class Data(NamedTuple):
     purchases: Purchases
 
 
+class Contestant(NamedTuple):
+    """A model, and what draws its batches and trains it."""
+
+    model: TwoTower
+    sampler: Sampler
+    step: steps.Step
+
+
+def train_on(log: str, output_path: str, **settings: Any) -> dict[str, Any]:
+    """Runs the Trainer on a folder with examples/ and vocabularies.json; returns model_metadata.json."""
+    options = Options(
+        tfrecords_path=storage.join(log, "examples"),
+        vocabularies_path=storage.join(log, "vocabularies.json"),
+        metadata_path=storage.join(log, "examples", schema.METADATA),
+        output_path=output_path,
+        **settings,
+    )
+    return train(options)
+
+
 def read(log: str, config: str = "feature_config.yaml") -> Data:
-    """The training split of a folder with examples/ and vocabularies.json."""
+    """The training split of such a folder."""
     vocabularies = read_vocabularies(storage.join(log, "vocabularies.json"))
     products = schema.read_metadata(storage.join(log, "examples", schema.METADATA))["products"]
     loaded = fc.load(config)
     encoders = Encoders(loaded, vocabularies, products, {"vocabularies": log, "metadata": log})
+    return Data(loaded, encoders, purchases(log, "train", encoders))
+
+
+def purchases(log: str, split: str, encoders: Encoders) -> Purchases:
+    """One split, encoded, in memory."""
     with cache.opened(8 << 30) as memory:
-        purchases = inputs.load(storage.join(log, "examples"), "train", encoders.query, encoders.catalogue, memory)
-    return Data(loaded, encoders, purchases)
+        return inputs.load(storage.join(log, "examples"), split, encoders.query, encoders.catalogue, memory)
 
 
 def by_row(purchases: Purchases) -> Purchases:
@@ -50,16 +76,21 @@ def by_row(purchases: Purchases) -> Purchases:
     )
 
 
-def contestant(
-    data: Data, loss: str, *, lazy: bool | None = None, jit_compile: bool = False, precision: str = "float32"
-) -> Callable[[int], float]:
-    """Returns a function that trains some steps further and returns examples a second: 4,096 a step.
-
-    With the full-catalogue loss and equal queries a step holds more purchases than that; they are not counted.
+def build(
+    data: Data,
+    loss: str,
+    adam: keras.optimizers.Optimizer,
+    *,
+    lazy: bool | None = None,
+    jit_compile: bool = False,
+    precision: str = "float32",
+) -> Contestant:
+    """The Trainer's model and steps, without files and validation.
 
     Args:
         data: From `read`.
         loss: full-catalogue or in-batch.
+        adam: The optimizer.
         lazy: Update the customers' table by row, or not; by default the Trainer's own rule decides.
         jit_compile, precision: The Trainer's options.
     """
@@ -71,11 +102,25 @@ def contestant(
     tables = optimizer.lazy_tables(model, sampler)
     if lazy is not None:
         tables = [model.query_tower.tables[schema.CUSTOMER].embeddings] if lazy else []
-    updates = optimizer.Updates(keras.optimizers.Adam(LEARNING_RATE), model.weights, tables)
+    updates = optimizer.Updates(adam, model.weights, tables)
     counts = data.purchases.product_counts(len(model.catalogue))
     loss_of = steps.loss_function(loss, model, tf.constant(counts / counts.sum(), tf.float32), temperature=1.0)
     strategy = tf.distribute.get_strategy()
     step = steps.training_step(model, updates, loss_of, strategy, sampler.expected_rows, jit_compile=jit_compile)
+    return Contestant(model, sampler, step)
+
+
+def contestant(data: Data, loss: str, **settings: Any) -> Callable[[int], float]:
+    """Returns a function that trains some steps further and returns examples a second: 4,096 a step.
+
+    With the full-catalogue loss and equal queries a step holds more purchases than that; they are not counted.
+
+    Args:
+        data: From `read`.
+        loss: full-catalogue or in-batch.
+        settings: More of `build`.
+    """
+    _, sampler, step = build(data, loss, keras.optimizers.Adam(LEARNING_RATE), **settings)
     done = 0
 
     def rate(count: int) -> float:

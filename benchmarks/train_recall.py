@@ -3,19 +3,14 @@
 import time
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import train_ours, train_rows, train_tfrs
 from benchmarks.demo_log import demo_log
-from components.common import ranking, schema, storage
-from trainer_image import batches, cache, inputs, optimizer, steps, validation
-from trainer_image.batches import Sampler
-from trainer_image.inputs import Purchases
-from trainer_image.model import TwoTower
+from components.common import ranking, schema
+from trainer_image import batches, optimizer, validation
 
 WATCHED, SHARE = 100, 0.95
 OUR_STEPS, OUR_EVERY = 6000, 48
@@ -65,14 +60,9 @@ def first(curve: Curve, recall: float) -> float:
 
 def our_curve(log: str) -> Curve:
     data = train_ours.read(log)
-    held_out = our_validation(log, data)
-    keras.utils.set_random_seed(1)
-    model = TwoTower(data.config, data.encoders, train_ours.L1)
-    sampler = Sampler(data.purchases, "full-catalogue", train_ours.BATCH, 1, seed=1)
-    updates = optimizer.Updates(optimizer.adam(LEARNING_RATE, "none", 0, 1), model.weights)
-    shares = tf.constant(data.purchases.product_counts(len(model.catalogue)) / data.purchases.rows, tf.float32)
-    loss_of = steps.loss_function("full-catalogue", model, shares, 1.0)
-    step = steps.training_step(model, updates, loss_of, tf.distribute.get_strategy(), sampler.expected_rows)
+    held_out = train_ours.purchases(log, "validation", data.encoders)
+    adam = optimizer.adam(LEARNING_RATE, "none", 0, 1)
+    model, sampler, step = train_ours.build(data, "full-catalogue", adam)
     curve, seconds = [], 0.0
 
     def draw(start: int, count: int) -> list[batches.Batch]:
@@ -88,12 +78,6 @@ def our_curve(log: str) -> Curve:
                 curve.append((seconds, validation.validate(model, held_out).recalls[WATCHED]))
                 started = time.perf_counter()
     return curve
-
-
-def our_validation(log: str, data: train_ours.Data) -> Purchases:
-    with cache.opened(1 << 30) as memory:
-        examples = storage.join(log, "examples")
-        return inputs.load(examples, "validation", data.encoders.query, data.encoders.catalogue, memory)
 
 
 def their_curve(log: str, corrected: bool, target: float, most: float) -> Curve:

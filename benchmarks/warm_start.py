@@ -81,20 +81,10 @@ def extracted(purchases: str, products: str, folder: str) -> int:
 
 def trained(folder: str, output: str, warm_start_from: str, epochs: int, seed: int) -> Curve:
     """Trains on what `extracted` made, with the settings of `make run`; returns the curve."""
-    from trainer_image.options import Options
-    from trainer_image.train import train
+    from benchmarks.train_ours import train_on
 
-    options = Options(
-        tfrecords_path=f"{folder}/examples",
-        vocabularies_path=f"{folder}/vocabularies.json",
-        metadata_path=f"{folder}/examples/metadata.json",
-        output_path=output,
-        epochs=epochs,
-        learning_rate=0.004,
-        seed=seed,
-        warm_start_from=warm_start_from,
-    )
-    return list(train(options)["training"]["curve"])
+    settings = {"epochs": epochs, "learning_rate": 0.004, "seed": seed, "warm_start_from": warm_start_from}
+    return list(train_on(folder, output, **settings)["training"]["curve"])
 
 
 def reached(curve: Curve, target: float) -> dict[str, Any] | None:

@@ -54,13 +54,13 @@ class Sampler:
     def __init__(self, purchases: Purchases, loss: str, batch_size: int, replicas: int, seed: int):
         self.purchases, self.replicas, self.seed = purchases, replicas, seed
         self.whole_queries = loss == "full-catalogue"
-        self.row_splits = np.concatenate([[0], np.cumsum(purchases.times, dtype=np.int64)])
         rows = purchases.rows
-        self.items = purchases.groups if self.whole_queries else rows
         if self.whole_queries:
+            self.items = purchases.groups
             self.per_replica = queries_per_step(rows, purchases.groups, batch_size * replicas) // replicas or 1
         else:
-            self.per_replica = batch_size
+            self.items, self.per_replica = rows, batch_size
+            self.row_splits = np.concatenate([[0], np.cumsum(purchases.times, dtype=np.int64)])
         self.expected_rows = self.per_replica * replicas * rows / self.items
         self.orders: dict[int, np.ndarray] = {}
 

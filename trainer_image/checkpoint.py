@@ -104,7 +104,11 @@ def _write(path: str, saved: Saved) -> None:
     if storage.is_remote(path):
         content = io.BytesIO()
         np.savez(content, allow_pickle=False, **arrays)
-        with explained(path), placed(path), fsspec.open(path, "wb") as file:  # an object appears when its upload is complete
+        with (
+            explained(path),
+            placed(path),
+            fsspec.open(path, "wb") as file,
+        ):  # an object appears when its upload is complete
             file.write(content.getbuffer())
         return
     os.makedirs(os.path.dirname(path), exist_ok=True)

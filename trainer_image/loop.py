@@ -66,10 +66,8 @@ def fit(run: Run, state: State) -> None:
                 end_epoch(run, state)
             preempted = strategy.agree(run.distribution, float(run.is_preempted())) > 0
             if strategy.is_chief() and (preempted or run.checkpoints.is_due(ended)):
-                saved = capture(state, run.model, run.updates, run.identity)
-                saved.document["state"]["seconds"] = run.progress.seconds
-                run.checkpoints.save(state.step, saved)
-                del saved  # three copies of the weights
+                state.seconds = run.progress.seconds
+                run.checkpoints.save(state.step, capture(state, run.model, run.updates, run.identity))
             if preempted:
                 strategy.agree(run.distribution, 0.0)  # nobody goes before the chief has saved
                 folder = run.checkpoints.folder

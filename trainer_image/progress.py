@@ -57,7 +57,6 @@ class Progress:
         hidden = quiet or not self.console.is_terminal
         self.bar = rich.progress.Progress(*columns, console=self.console, disable=hidden)
         self.task = self.bar.add_task("epoch 1", total=epochs * steps, rate=0.0, loss=chance, recall="")
-        self.rows: list[dict[str, Any]] = []
         for point in curve:
             self._log(point)
         self.earlier = seconds
@@ -123,12 +122,12 @@ class Progress:
                     tf.summary.scalar(name, value)
         self.writer.flush()
         if self.csv_path:
-            with open(self.csv_path, "w" if not self.rows else "a", newline="", encoding="utf-8") as file:
+            first = point["epoch"] == 1
+            with open(self.csv_path, "w" if first else "a", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, list(point))
-                if not self.rows:
+                if first:
                     writer.writeheader()
                 writer.writerow(point)
-        self.rows.append(point)
 
     def _warn(self, epoch: int, loss: float, found: Validation) -> None:
         """Says once what would otherwise show only at the end."""

@@ -24,7 +24,7 @@ class State:
         best_epoch: The epoch that reached it.
         best: The weights that reached it.
         curve: One dict an epoch.
-        seconds: Spent in training by the runs before this one.
+        seconds: Spent in training up to the last checkpoint, by all runs.
     """
 
     step: int = 0

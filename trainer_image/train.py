@@ -30,7 +30,7 @@ from trainer_image import (
     weights,
 )
 from trainer_image.batches import Sampler, steps_per_epoch
-from trainer_image.checkpoint import Checkpoints
+from trainer_image.checkpoint import LOGS, Checkpoints
 from trainer_image.describe import describe
 from trainer_image.inputs import Purchases
 from trainer_image.model import Encoders, TwoTower
@@ -118,7 +118,7 @@ def train(options: Options) -> dict[str, Any]:
             beginning = warm_start.describe(warm_start.apply(options.warm_start_from, model, products))
         else:
             beginning = "beginning with random weights"
-        logs = storage.join(_local(options.checkpoints, stack), "logs")
+        logs = storage.join(_local(options.checkpoints, stack), LOGS)
         progress = stack.enter_context(
             Progress(
                 epochs=options.epochs,
@@ -214,7 +214,7 @@ def _publish(options: Options, model: TwoTower, document: dict[str, Any], logs: 
         export.write(folder, model, options.top_k)
         weights.save(folder, model)
         if chief:
-            shutil.copytree(logs, storage.join(folder, "logs"))
+            shutil.copytree(logs, storage.join(folder, LOGS))
         storage.write_json(storage.join(folder, METADATA), document)
 
 

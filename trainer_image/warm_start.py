@@ -16,9 +16,7 @@ import numpy as np
 from components.common import schema, storage
 from components.common.errors import InputError
 from trainer_image.model import TwoTower
-from trainer_image.weights import FILE, Feature, Side, read, save, sides, variables
-
-__all__ = ["Carried", "Table", "apply", "describe", "save"]
+from trainer_image.weights import FILE, Feature, Side, read, sides, variables
 
 
 class Table(NamedTuple):

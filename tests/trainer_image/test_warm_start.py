@@ -14,7 +14,7 @@ from benchmarks import warm_start as benchmark
 from components.common import feature_config as fc
 from components.common.errors import InputError
 from tests.trainer_image.conftest import Shop
-from trainer_image import warm_start
+from trainer_image import warm_start, weights
 from trainer_image.model import Encoders, TwoTower
 
 CONFIG = """
@@ -82,7 +82,7 @@ def earlier(shop: Shop, before: Vocabularies, tmp_path_factory: pytest.TempPathF
     """An earlier model and the folder with its weights."""
     model = build(CONFIG, before, shop.products, seed=1)
     folder = str(tmp_path_factory.mktemp("earlier"))
-    warm_start.save(folder, model)
+    weights.save(folder, model)
     return model, folder
 
 
@@ -205,7 +205,7 @@ def test_bucket_tables_are_carried_with_their_boundaries_and_else_start_at_rando
     revenue = before["revenue"]
     moved = {**revenue, "quantiles": [value + 1 for value in revenue["quantiles"]]}
     model = build(config, before, shop.products, seed=1)
-    warm_start.save(str(tmp_path), model)
+    weights.save(str(tmp_path), model)
     for statistics, agrees in ((revenue, True), (moved, False)):
         later = build(config, {**before, "revenue": statistics}, shop.products, seed=2)
         fresh = table(later, "revenue_bucket")
@@ -234,7 +234,7 @@ def test_crossed_tables_are_carried_with_their_buckets_and_else_start_at_random(
 def test_a_time_in_other_periods_is_another_feature(shop: Shop, before: Vocabularies, tmp_path: Path) -> None:
     """Hour and weekday are as wide as each other, but their weights mean something else."""
     model = build(CONFIG.replace(REVENUE, TIME), before, shop.products, seed=1)
-    warm_start.save(str(tmp_path), model)
+    weights.save(str(tmp_path), model)
     later = build(CONFIG.replace(REVENUE, TIME.replace("hour", "weekday")), before, shop.products, seed=2)
     fresh = kernels(later)[0]
     carried = warm_start.apply(str(tmp_path), later, shop.products)
