@@ -74,7 +74,10 @@ class Bootstrap:
         Args:
             numerator, denominator: float64 [C, M], or [C] for one figure.
         """
-        above, below = self._by_unit(numerator), self._by_unit(denominator)
+        return self.of_units(self._by_unit(numerator), self._by_unit(denominator))
+
+    def of_units(self, above: np.ndarray, below: np.ndarray) -> Estimate:
+        """The same of sums by resampling unit, `unit` of a customer: float64 [U, M] each."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return Estimate(above.sum(axis=0) / below.sum(axis=0), (self.weights @ above) / (self.weights @ below))
 

@@ -1,91 +1,72 @@
-"""What a shop knows without a model: best sellers, and what each customer keeps buying."""
-
-from collections.abc import Iterator
+"""What a shop knows without a model: best sellers, those of a city, shopping lists, products bought together."""
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from components.common import examples, schema
-from components.common.ranking import count_better
-from components.evaluator.data import Split
-from components.evaluator.metrics import Ranks
+from components.common.ranking import ScoreBlock
+from components.evaluator.history import Purchases
+from components.evaluator.inputs import Inputs
+from components.evaluator.scoring import Scorer
 
-FOLD_ROWS = 1 << 20
+# A shopping list is filled up as if everybody had bought this many more products, in the proportions of the shop.
+SMOOTHING = 10.0
+RIDGE = 500.0  # EASE's only parameter, the value that its paper finds for data of this sort
+EASE_PRODUCTS = 5_000  # inverting the products' matrix takes their number cubed: above, it is left out
+EASE_CUSTOMERS = 50_000  # whose purchases it learns from; of more, a sample
 
 
-class Purchases:
-    """Training purchases of the split's customers, as counts per customer and product.
+def build(found: Inputs) -> tuple[dict[str, Scorer], dict[str, str]]:
+    """The baselines, and for those that cannot be had the reason."""
+    split, history, sold, target = found.split, found.history, found.sold, found.target
+    share = sold / max(sold.sum(), 1)
+    everybody = np.zeros(split.rows, np.int64)
+    scorers = {"popularity": Scorer(lambda _: sold[None, :], everybody, target, sold)}
+    left_out = {}
+    if len(split.cities):
+        scorers["popularity_by_city"] = Scorer(_by_city(history.by_city, share), split.city, target, sold)
+    else:
+        left_out["popularity_by_city"] = "The Examples hold no city."
+    shopping_list = _personal_frequency(history.by_customer, share)
+    scorers["personal_frequency"] = Scorer(shopping_list, split.customer, target, sold)
+    if len(sold) <= EASE_PRODUCTS:
+        scorers["ease"] = Scorer(ease(history.by_customer), split.customer, target, sold)
+    else:
+        left_out["ease"] = f"The catalogue has {len(sold):,} products, and it is computed for up to {EASE_PRODUCTS:,}."
+    return scorers, left_out
 
-    Args:
-        files: Local shards of the train split.
-        customers: Customer ids [C], bytes.
-        catalogue: Product ids [N].
+
+def _by_city(purchases: Purchases, share: np.ndarray) -> ScoreBlock:
+    """What sold most in the row's city; ties, and cities that training does not know, by what sold most everywhere."""
+    return lambda block: purchases.dense(block) + share / 2  # below 1, so it never outweighs a purchase
+
+
+def _personal_frequency(purchases: Purchases, share: np.ndarray) -> ScoreBlock:
+    """What the customer bought most often, smoothed with what everybody buys (a Dirichlet prior)."""
+    return lambda block: purchases.dense(block) + SMOOTHING * share
+
+
+def ease(purchases: Purchases) -> ScoreBlock:
+    """EASE: a linear model from all products that a customer bought to each one of them, fitted in closed form.
+
+    B = -P / diag(P) off the diagonal and 0 on it, with P = (XᵀX + λI)⁻¹ and X whether a customer bought a product.
+    Harald Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019, https://arxiv.org/abs/1905.03375
     """
-
-    def __init__(self, files: list[str], customers: np.ndarray, catalogue: np.ndarray):
-        self.size = len(catalogue)
-        pairs = _fold(_pairs(files, pa.array(customers), pa.array(catalogue)))
-        pairs = pairs.sort_by("pair")
-        pair = pairs["pair"].to_numpy()
-        self.counts = pairs["count"].to_numpy()
-        self.products = pair % self.size
-        self.starts = np.searchsorted(pair // self.size, np.arange(len(customers) + 1))
-
-    def of(self, customer: int) -> tuple[np.ndarray, np.ndarray]:
-        """Catalogue indices and counts of what one customer bought."""
-        rows = slice(self.starts[customer], self.starts[customer + 1])
-        return self.products[rows], self.counts[rows]
-
-    def dense(self, block: slice) -> np.ndarray:
-        """Counts of a block of customers, float64 [b, N]."""
-        counts = np.zeros((block.stop - block.start, self.size))
-        rows = slice(self.starts[block.start], self.starts[block.stop])
-        customer = np.repeat(np.arange(len(counts)), np.diff(self.starts[block.start : block.stop + 1]))
-        counts[customer, self.products[rows]] = self.counts[rows]
-        return counts
-
-    def totals(self) -> np.ndarray:
-        """Purchases per customer, int64 [C]."""
-        return np.diff(np.concatenate([[0], np.cumsum(self.counts)])[self.starts])
+    inverse = np.linalg.inv(_together(purchases) + RIDGE * np.eye(purchases.size))
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    # Rounded as embedding_scores are: a BLAS kernel's order of summation must not decide between equal products.
+    return lambda block: ((purchases.dense(block) > 0) @ weights).astype(np.float32)
 
 
-def popularity(split: Split, counts: np.ndarray) -> Ranks:
-    """Everybody is shown what sold most in training."""
-    everybody = np.zeros_like(split.target)
-    return Ranks(*count_better(lambda _: counts[None, :], everybody, split.target, candidates=len(counts)))
-
-
-def personal_frequency(split: Split, counts: np.ndarray, purchases: Purchases) -> Ranks:
-    """Everybody is shown what they bought most in training; popularity breaks ties and fills up the list."""
-    share = counts / (counts.sum() + 1)  # below 1, so it never outweighs a purchase
-    return Ranks(
-        *count_better(
-            lambda block: purchases.dense(block) + share, split.customer, split.target, candidates=len(counts)
-        )
-    )
-
-
-def _pairs(files: list[str], customers: pa.Array, catalogue: pa.Array) -> Iterator[pa.Table]:
-    columns = {schema.CUSTOMER: "string", schema.PRODUCT: "int64"}
-    for batch in examples.batches(files, columns):
-        customer = pc.index_in(pa.array(batch[schema.CUSTOMER], pa.binary()), customers)
-        product = pc.index_in(pa.array(batch[schema.PRODUCT]), catalogue)
-        pair = pc.drop_null(pc.add(pc.multiply(customer.cast(pa.int64()), len(catalogue)), product))
-        yield pa.table({"pair": pair, "count": pa.array(np.ones(len(pair), np.int64))})
-
-
-def _fold(tables: Iterator[pa.Table], rows: int = FOLD_ROWS) -> pa.Table:
-    """Adds up the counts of equal pairs; holds the result and at most about `rows` rows besides."""
-    whole = pa.table({"pair": pa.array([], pa.int64()), "count": pa.array([], pa.int64())})
-    pending: list[pa.Table] = []
-    for table in tables:
-        pending.append(table)
-        if sum(part.num_rows for part in pending) >= rows:
-            whole, pending = _add_up([whole, *pending]), []
-    return _add_up([whole, *pending])
-
-
-def _add_up(tables: list[pa.Table]) -> pa.Table:
-    grouped = pa.concat_tables(tables).group_by("pair").aggregate([("count", "sum")])
-    return grouped.rename_columns(["pair", "count"])
+def _together(purchases: Purchases, block: int = 4096) -> np.ndarray:
+    """How many customers bought each two products, float64 [N, N]; estimated from a sample of very many customers."""
+    owners = len(purchases.starts) - 1
+    chosen = np.arange(owners)
+    if owners > EASE_CUSTOMERS:
+        chosen = np.sort(np.random.default_rng(0).choice(owners, EASE_CUSTOMERS, replace=False))
+    total = np.zeros((purchases.size, purchases.size))
+    for start in range(0, owners, block):
+        stop = min(start + block, owners)
+        mine = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, stop)] - start
+        bought = (purchases.dense(slice(start, stop))[mine] > 0).astype(np.float32)  # counts stay below 2^24: exact
+        total += bought.T @ bought
+    return total * (owners / len(chosen))

@@ -1,23 +1,20 @@
-"""Evaluator: exact Recall@k of a trained model over the whole catalogue, beside baselines on the same rows."""
+"""Evaluator: what a model recommends, measured exactly beside baselines and the champion, and the gate's verdict."""
 
-import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
-
-from components.common import examples as shards
-from components.common import saved_models, schema, staging, storage
+from components.common import progress, storage
 from components.common.errors import InputError
-from components.common.ranking import NOT_IN_CATALOGUE, count_better, embedding_scores
-from components.common.vocabularies import purchases_of, read_vocabularies, require
-from components.evaluator import baselines, customers, data, metrics, report
-from components.evaluator.metrics import Ranks
+from components.evaluator import baselines, customers, embedding_map, exhibits, gate, inputs, report, scoring, slices
+from components.evaluator.gate import Thresholds
+from components.evaluator.inputs import Inputs
+from components.evaluator.report import Exhibits
+from components.evaluator.results import Results
+from components.evaluator.scoring import Scored
 
 EVALUATION, REPORT = "evaluation.json", "report.html"
-FORMAT_VERSION = 1
-CURVE_TO = 100
+FORMAT_VERSION = 2
 
 
 def evaluate(
@@ -26,18 +23,32 @@ def evaluate(
     examples: str,
     vocabularies: str,
     output_path: str,
+    champion: str = "",
     ks: tuple[int, ...] = (5, 10, 50, 100),
     split: Literal["validation", "test"] = "test",
+    must_beat: Literal["popularity", "popularity_by_city", "personal_frequency", "ease", "best", "none"] = "popularity",
+    margin: float = 0.01,
+    slice_margin: float = 0.05,
+    min_coverage: float = 0.01,
+    floors: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """Measures a model on one split and writes evaluation.json and report.html.
+    """Measures a model on one split, decides whether it may be promoted, and writes evaluation.json and report.html.
 
     Args:
         model: model/ of the Trainer, local or gs://.
         examples: examples/ of the DataExtractor.
         vocabularies: vocabularies.json of the VocabBuilder.
         output_path: Where the folder evaluation/ goes.
-        ks: Cut-offs of Recall@k.
+        champion: model/ of the model in production, which is scored on the same purchases; "" where there is none.
+        ks: Cut-offs of Recall@k; the gate looks at the largest.
         split: The rows to rank.
+        must_beat: The baseline that the model's Recall must surely be above; best is the one that does best, none asks
+            for nothing.
+        margin: Recall may be this much below the champion's, at the lower end of the difference's 95% interval.
+        slice_margin: In no slice may Recall surely be further than this below the champion's.
+        min_coverage: The least share of the catalogue that must be in at least one customer's first ten.
+        floors: The least Recall in slices, by name: all, history.explore, customers.unseen, "category.Fresh food", …;
+            evaluation.json lists them.
 
     Returns:
         evaluation.json as a dict.
@@ -47,59 +58,31 @@ def evaluate(
     """
     started = time.monotonic()
     storage.refuse_overwrite(output_path)
-    features = read_vocabularies(vocabularies)
-    with contextlib.ExitStack() as stack:
-        model, examples = (stack.enter_context(staging.staged(path)) for path in (model, examples))
-        metadata_path = storage.join(examples, schema.METADATA)
-        metadata, model_metadata = schema.read_metadata(metadata_path), saved_models.read_metadata(model)
-        catalogue = model_metadata["catalogue"]
-        ks = _checked(ks, len(catalogue))
-        query_model = saved_models.SavedModel(model, saved_models.QUERY_MODEL)
-        candidate_model = saved_models.SavedModel(model, saved_models.CANDIDATE_MODEL)
-        products = saved_models.product_columns(catalogue, metadata["products"], candidate_model.columns, metadata_path)
-        rows = data.read(shards.shards(storage.join(examples, split)), query_model.columns, products[schema.PRODUCT])
-        scores = embedding_scores(
-            query_model.embed(rows.queries, schema.CUSTOMER),
-            candidate_model.embed(products, schema.PRODUCT),
-        )
-        counts = purchases_of(features, vocabularies, catalogue)
-        purchases = baselines.Purchases(
-            shards.shards(storage.join(examples, "train")), rows.customers, products[schema.PRODUCT]
-        )
-    ranks = {
-        "model": Ranks(*count_better(scores, rows.query, rows.target, candidates=len(catalogue))),
-        "popularity": baselines.popularity(rows, counts),
-        "personal_frequency": baselines.personal_frequency(rows, counts, purchases),
-    }
-    known = set(require(features, vocabularies, schema.CUSTOMER, "tokens"))
-    unseen = np.array([customer.decode() not in known for customer in rows.customers])
-    document = {
-        "format_version": FORMAT_VERSION,
-        "model_version": model_metadata["model_version"],
-        "split": split,
-        "rows": len(rows.target),
-        "queries": int(rows.query.max()) + 1,
-        "customers": len(rows.customers),
-        "training_customers": len(known),
-        "catalogue_size": len(catalogue),
-        "unseen_products": _share(rows.target == NOT_IN_CATALOGUE),
-        "unseen_customers": _share(unseen[rows.customer]),
-        "recall": {scorer: metrics.recall(found, ks) for scorer, found in ranks.items()},
-    }
-    curve = range(1, min(CURVE_TO, len(catalogue)) + 1)
-    curves = {scorer: list(metrics.recall(found, curve).values()) for scorer, found in ranks.items()}
-    cards = customers.pick(rows, scores, purchases, catalogue, metadata["products"])
-    document["timing"] = {"seconds": round(time.monotonic() - started, 3)}
-    page = report.render(document, curves, cards, metadata, model_metadata)
+    thresholds = Thresholds(must_beat, margin, slice_margin, min_coverage, dict(floors or {}))
+    thresholds.check()
+    found = inputs.read(model, champion, examples, vocabularies, split)
+    ks = _checked(ks, len(found.catalogue))
+    scored, left_out = _score(found, ks)
+    with progress.step("Resampling customers"):
+        results = Results(scored, slices.cut(found), left_out)
+        document = {
+            "format_version": FORMAT_VERSION,
+            "model_version": found.models["model"].version,
+            "split": split,
+            **found.facts(),
+            "verdict": gate.verdict(results, thresholds),
+            **results.document(),
+            "timing": {"seconds": round(time.monotonic() - started, 3)},
+        }
+    with progress.step("Writing the report"):
+        page = report.render(document, _exhibits(found, scored))
     with storage.publish(output_path, EVALUATION) as work:
-        with open(storage.join(work, REPORT), "w", encoding="utf-8") as file:
-            file.write(page)
+        storage.write_text(storage.join(work, REPORT), page)
         storage.write_json(storage.join(work, EVALUATION), document)
     return document
 
 
 def _checked(ks: Sequence[int], catalogue_size: int) -> tuple[int, ...]:
-    """`ks`, distinct and ascending, each between 1 and the size of the catalogue."""
     bad = [k for k in ks if not 1 <= k <= catalogue_size]
     if bad or not ks:
         raise InputError(
@@ -111,5 +94,29 @@ def _checked(ks: Sequence[int], catalogue_size: int) -> tuple[int, ...]:
     return tuple(sorted(set(ks)))
 
 
-def _share(rows: np.ndarray) -> dict[str, float]:
-    return {"rows": int(rows.sum()), "share": float(rows.mean())}
+def _score(found: Inputs, ks: tuple[int, ...]) -> tuple[dict[str, Scored], dict[str, str]]:
+    """What the models and the baselines do on the rows, and the baselines that could not be had."""
+    others, left_out = baselines.build(found)
+    scored = {}
+    for name, scorer in {**found.scorers, **others}.items():
+        with progress.step(f"Ranking by {name.replace('_', ' ')}"):
+            scored[name] = scoring.score(scorer, found.split, ks, found.taste)
+    return scored, left_out
+
+
+def _exhibits(found: Inputs, scored: dict[str, Scored]) -> Exhibits:
+    """What the report shows beside the figures."""
+    products = found.metadata["products"]
+    return Exhibits(
+        curves={name: exhibits.curve(did) for name, did in scored.items()},
+        coverage={name: exhibits.coverage(did) for name, did in scored.items()},
+        shown={
+            "purchases": exhibits.purchases(found),
+            **{name: exhibits.places(did) for name, did in scored.items()},
+        },
+        products=embedding_map.of(found.embedded["model"].candidates, found.catalogue, products),
+        customers=customers.pick(found),
+        metadata=found.metadata,
+        model_metadata=found.models["model"].metadata,
+        versions=exhibits.versions(),
+    )

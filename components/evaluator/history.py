@@ -1,0 +1,138 @@
+"""What was bought before: by each customer and in each city in training, and whether a row repeats a purchase."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from components.common import examples, schema
+from components.common.ranking import NOT_IN_CATALOGUE
+from components.evaluator import data
+from components.evaluator.data import CITY, FACTS, Split
+
+FOLD_ROWS = 1 << 20
+
+
+class Purchases:
+    """Training purchases as counts per owner, a customer or a city, and product.
+
+    Args:
+        pairs: Columns owner, product (a catalogue index) and count; every pair once.
+        owners: How many owners there are.
+        size: Products of the catalogue, N.
+    """
+
+    def __init__(self, pairs: pa.Table, owners: int, size: int):
+        pairs = pairs.sort_by("pair")
+        pair = pairs["pair"].to_numpy()
+        self.size = size
+        self.counts = pairs["count"].to_numpy()
+        self.products = pair % size
+        self.starts = np.searchsorted(pair // size, np.arange(owners + 1))
+
+    def of(self, owner: int) -> tuple[np.ndarray, np.ndarray]:
+        """Catalogue indices and counts of what one owner bought."""
+        rows = slice(self.starts[owner], self.starts[owner + 1])
+        return self.products[rows], self.counts[rows]
+
+    def dense(self, block: slice) -> np.ndarray:
+        """Counts of a block of owners, float64 [b, N]."""
+        counts = np.zeros((block.stop - block.start, self.size))
+        rows = slice(self.starts[block.start], self.starts[block.stop])
+        owner = np.repeat(np.arange(len(counts)), np.diff(self.starts[block.start : block.stop + 1]))
+        counts[owner, self.products[rows]] = self.counts[rows]
+        return counts
+
+    def totals(self) -> np.ndarray:
+        """Purchases per owner, int64 [owners]."""
+        return self.sums(np.ones(self.size)).astype(np.int64)
+
+    def sums(self, of_product: np.ndarray) -> np.ndarray:
+        """Per owner the sum of a figure of the products bought, each as often as it was: float64 [owners]."""
+        running = np.concatenate([[0.0], np.cumsum(self.counts * of_product[self.products])])
+        return np.diff(running[self.starts])
+
+
+class History(NamedTuple):
+    """What the split's rows can be compared with."""
+
+    by_customer: Purchases  # of the split's customers [C] first, then of all others that training knows
+    by_city: Purchases  # of the split's cities
+    repeat: np.ndarray  # bool [R]: the customer had bought the row's product at an earlier time, in whatever split
+
+
+def read(files: dict[str, list[str]], split: Split, customers: list[str], catalogue: np.ndarray) -> History:
+    """Reads what came before the split's rows.
+
+    Args:
+        files: Local shards of all three splits, by split.
+        split: The rows.
+        customers: All customers of the training split.
+        catalogue: Product ids [N].
+    """
+    owners = np.concatenate([split.customers, _others(split.customers, customers)])
+    has_city = bool(len(split.cities))
+    firsts = _FirstTimes(split)
+    folds = {"customer": _Fold(), "city": _Fold()}
+    for name, shards in files.items():
+        columns = {**FACTS, CITY: "string"} if has_city and name == "train" else FACTS
+        for batch in examples.batches(shards, columns):
+            firsts.see(batch)
+            if name == "train":
+                product = data.places(batch[schema.PRODUCT], catalogue)
+                folds["customer"].add(data.places(batch[schema.CUSTOMER], owners), product, len(catalogue))
+                if has_city:
+                    folds["city"].add(data.places(batch[CITY], split.cities), product, len(catalogue))
+    return History(
+        by_customer=Purchases(folds["customer"].total(), len(owners), len(catalogue)),
+        by_city=Purchases(folds["city"].total(), len(split.cities), len(catalogue)),
+        repeat=firsts.of_rows() < split.time,
+    )
+
+
+def _others(known: np.ndarray, customers: list[str]) -> np.ndarray:
+    """The customers that are not known yet, as bytes."""
+    ids = np.array([customer.encode() for customer in customers], object)
+    return ids[data.places(ids, known) == NOT_IN_CATALOGUE] if len(ids) else ids
+
+
+class _FirstTimes:
+    """The earliest time at which each of a split's customers bought each of the products that they buy in it."""
+
+    def __init__(self, split: Split):
+        self.customers = split.customers
+        self.products, product = np.unique(split.product, return_inverse=True)
+        self.pairs, self.pair_of_row = np.unique(split.customer * len(self.products) + product, return_inverse=True)
+        self.times = np.full(len(self.pairs), np.iinfo(np.int64).max)
+
+    def see(self, batch: dict[str, np.ndarray]) -> None:
+        customer = data.places(batch[schema.CUSTOMER], self.customers)
+        product = data.places(batch[schema.PRODUCT], self.products)
+        known = np.flatnonzero((customer >= 0) & (product >= 0))
+        pair = customer[known] * len(self.products) + product[known]
+        place = np.searchsorted(self.pairs, pair).clip(max=len(self.pairs) - 1)
+        asked = self.pairs[place] == pair
+        np.minimum.at(self.times, place[asked], batch[schema.TIMESTAMP][known][asked])
+
+    def of_rows(self) -> np.ndarray:
+        return self.times[self.pair_of_row]
+
+
+class _Fold:
+    """Adds up the counts of equal pairs; holds the result and at most about FOLD_ROWS rows besides."""
+
+    def __init__(self, rows: int = FOLD_ROWS):
+        self.most, self.rows = rows, 0
+        self.tables = [pa.table({"pair": pa.array([], pa.int64()), "count": pa.array([], pa.int64())})]
+
+    def add(self, owner: np.ndarray, product: np.ndarray, size: int) -> None:
+        """Counts one purchase each; those of an unknown owner or product are left out."""
+        pair = (owner * size + product)[(owner >= 0) & (product >= 0)]
+        self.tables.append(pa.table({"pair": pair, "count": np.ones(len(pair), np.int64)}))
+        self.rows += len(pair)
+        if self.rows >= self.most:
+            self.tables, self.rows = [self.total()], 0
+
+    def total(self) -> pa.Table:
+        grouped = pa.concat_tables(self.tables).group_by("pair").aggregate([("count", "sum")])
+        return grouped.rename_columns(["pair", "count"])

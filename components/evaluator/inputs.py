@@ -1,0 +1,122 @@
+"""All that an evaluation reads: the models with their vectors, the rows to rank, and what was bought before."""
+
+import contextlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from components.common import examples as shards
+from components.common import progress, schema, staging, storage
+from components.common.ranking import NOT_IN_CATALOGUE
+from components.common.vocabularies import purchases_of, read_vocabularies, require
+from components.evaluator import data, history, models
+from components.evaluator.data import Split
+from components.evaluator.history import History
+from components.evaluator.models import Embedded, Model
+from components.evaluator.scoring import Scorer
+
+
+class Inputs(NamedTuple):
+    """One split of R rows by C customers, and a model with a catalogue of N products."""
+
+    split: Split
+    history: History
+    models: dict[str, Model]  # "model", and "champion" where there is one
+    embedded: dict[str, Embedded]
+    scorers: dict[str, Scorer]
+    metadata: dict[str, Any]  # metadata.json
+    training_customers: int
+
+    @property
+    def catalogue(self) -> list[str]:
+        """Product ids [N] of the model."""
+        return self.models["model"].catalogue
+
+    @property
+    def target(self) -> np.ndarray:
+        """The rows' products in the catalogue, or NOT_IN_CATALOGUE: int64 [R]."""
+        return self.scorers["model"].target
+
+    @property
+    def sold(self) -> np.ndarray:
+        """Training purchases of the catalogue, float64 [N]."""
+        return self.scorers["model"].sold
+
+    @property
+    def totals(self) -> np.ndarray:
+        """Training purchases of the split's customers, int64 [C]."""
+        return self.history.by_customer.totals()[: len(self.split.customers)]
+
+    @property
+    def taste(self) -> np.ndarray:
+        """Mean popularity of what each customer bought in training, in training purchases; NaN for nothing: [C]."""
+        sums = self.history.by_customer.sums(self.sold)[: len(self.split.customers)]
+        return sums / np.where(self.totals, self.totals, np.nan)
+
+    def facts(self) -> dict[str, Any]:
+        """The counts of evaluation.json."""
+        split = self.split
+        found = {
+            "rows": split.rows,
+            "queries": len(self.embedded["model"].queries),
+            "customers": len(split.customers),
+            "baskets": int(split.basket.max()) + 1,
+            "training_customers": self.training_customers,
+            "catalogue_size": len(self.catalogue),
+            "unseen_products": _share(self.target == NOT_IN_CATALOGUE),
+            "unseen_customers": _share((self.totals == 0)[split.customer]),
+        }
+        if "champion" in self.models:
+            champion = self.models["champion"]
+            left_out = len(champion.catalogue) - len(self.embedded["champion"].catalogue)
+            found["champion"] = {"model_version": champion.version, "products_left_out": left_out}
+        return found
+
+
+def read(model: str, champion: str, examples: str, vocabularies: str, split: str) -> Inputs:
+    """Reads everything.
+
+    Args:
+        model, champion: model/ of the Trainer, local or gs://; "" where there is no champion.
+        examples: examples/ of the DataExtractor.
+        vocabularies: vocabularies.json of the VocabBuilder.
+        split: The split to rank.
+
+    Raises:
+        InputError: something is missing, damaged, or does not belong together.
+    """
+    features = read_vocabularies(vocabularies)
+    tokens = require(features, vocabularies, schema.CUSTOMER, "tokens")
+    with contextlib.ExitStack() as stack:
+        examples = stack.enter_context(staging.staged(examples))
+        folders = {"model": model, **({"champion": champion} if champion else {})}
+        loaded = {name: models.load(stack.enter_context(staging.staged(path))) for name, path in folders.items()}
+        metadata_path = storage.join(examples, schema.METADATA)
+        metadata = schema.read_metadata(metadata_path)
+        files = {name: shards.shards(storage.join(examples, name)) for name in schema.SPLITS}
+        columns = {column: kind for one in loaded.values() for column, kind in one.query.columns.items()}
+        with progress.step("Reading the purchases"):
+            rows = data.read(files[split], columns, has_city=data.CITY in metadata["schema"])
+            ids = np.array([int(product) for product in loaded["model"].catalogue], np.int64)
+            before = history.read(files, rows, tokens, ids)
+        with progress.step("Asking the models"):
+            embedded = {
+                name: models.embed(one, _sold_now(name, one, metadata), rows, metadata["products"], metadata_path)
+                for name, one in loaded.items()
+            }
+    scorers = {
+        name: one.scorer(rows, purchases_of(features, vocabularies, [str(product) for product in one.catalogue]))
+        for name, one in embedded.items()
+    }
+    return Inputs(rows, before, loaded, embedded, scorers, metadata, len(tokens))
+
+
+def _sold_now(name: str, model: Model, metadata: dict[str, Any]) -> list[str]:
+    """The model's catalogue; of a champion's, what is still sold: no row of this run can be of anything else."""
+    if name == "model":
+        return model.catalogue
+    return [product for product in model.catalogue if product in metadata["products"]]
+
+
+def _share(rows: np.ndarray) -> dict[str, float]:
+    return {"rows": int(rows.sum()), "share": float(rows.mean())}

@@ -1,0 +1,80 @@
+"""Models as scorers: each is asked through its own SavedModels, whatever its features and its catalogue."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from components.common import saved_models, schema
+from components.common.ranking import embedding_scores
+from components.evaluator import data
+from components.evaluator.data import Split
+from components.evaluator.scoring import Scorer
+
+
+class Model(NamedTuple):
+    """What the Trainer wrote."""
+
+    metadata: dict[str, Any]  # model_metadata.json
+    query: saved_models.SavedModel
+    candidate: saved_models.SavedModel
+
+    @property
+    def version(self) -> str:
+        return str(self.metadata["model_version"])
+
+    @property
+    def catalogue(self) -> list[str]:
+        return list(self.metadata["catalogue"])
+
+
+class Embedded(NamedTuple):
+    """A model's vectors of the split's queries and of its catalogue."""
+
+    query: np.ndarray  # int64 [R], the query of each row
+    queries: np.ndarray  # float32 [U, D]
+    candidates: np.ndarray  # float32 [N, D]
+    catalogue: np.ndarray  # int64 [N], product ids
+
+    def scorer(self, split: Split, sold: np.ndarray) -> Scorer:
+        """The model as a scorer; `sold` are the training purchases of its catalogue, float64 [N]."""
+        scores = embedding_scores(self.queries, self.candidates)
+        return Scorer(scores, self.query, data.places(split.product, self.catalogue), sold)
+
+
+def load(folder: str) -> Model:
+    """Reads a local model folder.
+
+    Raises:
+        InputError: it is not there, or cannot be read.
+    """
+    return Model(
+        saved_models.read_metadata(folder),
+        saved_models.SavedModel(folder, saved_models.QUERY_MODEL),
+        saved_models.SavedModel(folder, saved_models.CANDIDATE_MODEL),
+    )
+
+
+def embed(
+    model: Model, catalogue: list[str], split: Split, products: dict[str, dict[str, Any]], where: str
+) -> Embedded:
+    """Asks a model for its vectors; rows with equal query columns are one query.
+
+    Args:
+        model: From `load`.
+        catalogue: Product ids [N], all of its catalogue or some.
+        split: The rows, with the columns that its query model reads.
+        products: The product lookup of metadata.json.
+        where: metadata.json, for errors.
+
+    Raises:
+        InputError: a product lacks what the candidate model reads, or a vector is not finite.
+    """
+    raw = {column: split.raw[column] for column in model.query.columns}
+    first, query = saved_models.distinct(raw)
+    columns = saved_models.product_columns(catalogue, products, model.candidate.columns, where)
+    return Embedded(
+        query=query,
+        queries=model.query.embed({column: values[first] for column, values in raw.items()}, schema.CUSTOMER),
+        candidates=model.candidate.embed(columns, schema.PRODUCT),
+        catalogue=columns[schema.PRODUCT],
+    )

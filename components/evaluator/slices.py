@@ -1,0 +1,90 @@
+"""The parts of the split that are looked at by themselves."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from components.common import schema
+from components.common.ranking import NOT_IN_CATALOGUE
+from components.evaluator.data import Split
+from components.evaluator.inputs import Inputs
+from components.evaluator.scoring import popularity_tenth
+
+LARGEST = 12  # categories and cities that are listed by name
+FEW, SOME = 5, 20  # training purchases, of a customer or a product
+
+GROUPS = {
+    "history": "Bought before or new to the customer",
+    "customers": "By the customer's training purchases",
+    "products": "By the product's training purchases",
+    "popularity": "By the product's popularity, tenths of the catalogue",
+    "category": "By category",
+    "city": "By city",
+}
+
+
+class Slice(NamedTuple):
+    """Some of the split's rows."""
+
+    group: str
+    name: str
+    label: str
+    rows: np.ndarray  # int64, row numbers
+    customers: int  # that they are of
+
+    @property
+    def key(self) -> str:
+        """How a floor names it."""
+        return f"{self.group}.{self.name}"
+
+
+def cut(found: Inputs) -> list[Slice]:
+    """All slices, empty ones among them; those of a group do not overlap, and together they hold every row."""
+    split, history, target, sold = found.split, found.history, found.target, found.sold
+    bought = history.by_customer.totals()[split.customer]
+    known = target != NOT_IN_CATALOGUE
+    times_sold = np.where(known, sold[target], 0)
+    tenth = np.where(known, popularity_tenth(sold)[target], -1)
+    categories, category = _categories(split, found.metadata["products"])
+    cuts = [
+        ("history", "repeat", "bought before by the customer", history.repeat),
+        ("history", "explore", "never bought before by the customer", ~history.repeat),
+        ("customers", "unseen", "not in training", bought == 0),
+        ("customers", "few", f"1 to {FEW}", (bought >= 1) & (bought <= FEW)),
+        ("customers", "some", f"{FEW + 1} to {SOME}", (bought > FEW) & (bought <= SOME)),
+        ("customers", "many", f"more than {SOME}", bought > SOME),
+        ("products", "unseen", "not in training", times_sold == 0),
+        ("products", "rare", f"1 to {SOME}", (times_sold >= 1) & (times_sold <= SOME)),
+        ("products", "common", f"more than {SOME}", times_sold > SOME),
+        *(("popularity", str(i + 1), _tenth(i), tenth == i) for i in range(10)),
+        ("popularity", "none", "outside the catalogue", tenth == -1),
+    ]
+    cuts += _largest("category", categories, category)
+    if len(split.cities):
+        cuts += _largest("city", [city.decode(errors="replace") for city in split.cities], split.city)
+    return [
+        Slice(group, name, label, np.flatnonzero(rows), len(np.unique(split.customer[rows])))
+        for group, name, label, rows in cuts
+    ]
+
+
+def _tenth(number: int) -> str:
+    return {0: "most-bought tenth", 9: "least-bought tenth"}.get(number, f"tenth {number + 1}")
+
+
+def _categories(split: Split, products: dict[str, dict[str, Any]]) -> tuple[list[str], np.ndarray]:
+    """The categories there are, and that of every row."""
+    ids, product = np.unique(split.product, return_inverse=True)
+    of_product = [str(products.get(str(number), {}).get(schema.CATEGORY) or "") for number in ids.tolist()]
+    names, number = np.unique(np.array(of_product, object), return_inverse=True)
+    return names.tolist(), number[product]
+
+
+def _largest(group: str, names: list[str], of_row: np.ndarray) -> list[tuple[str, str, str, np.ndarray]]:
+    """One slice for each of the largest, and one for all others."""
+    counts = np.bincount(of_row, minlength=len(names))
+    first = sorted(range(len(names)), key=lambda number: (-counts[number], names[number]))[:LARGEST]
+    found = [(group, names[number], names[number] or "without", of_row == number) for number in first]
+    if len(names) > len(first):
+        found.append((group, "others", f"{len(names) - len(first):,} others", ~np.isin(of_row, first)))
+    return found
