@@ -33,6 +33,7 @@ def run(
     learning_rate: float = 0.004,
     warmup_steps: int = 1000,
     seed: int = 42,
+    champion: str = "",
 ) -> None:
     """Prepares the demo data, compiles the pipeline, runs it here and shows what came out.
 
@@ -49,6 +50,7 @@ def run(
         learning_rate: Of Adam, after the warm-up.
         warmup_steps: Steps over which the learning rate rises to its value.
         seed: The same seed gives the same model.
+        champion: model/ of an earlier run, which this run's model must not be worse than.
     """
     console = Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
@@ -75,13 +77,16 @@ def run(
                 "top_k": max(ks),
                 "ks": ks,
                 "seed": seed,
+                "champion": champion and str(Path(champion).resolve()),
             },
         )
     except RuntimeError as error:  # kfp.local's
         sys.exit(f"error: {error} What the component itself said is above.")
     evaluation = json.loads(Path(artifacts["evaluator.evaluation"], "evaluation.json").read_text(encoding="utf-8"))
     console.print(recall_table(evaluation))
-    show_recommendations(console, artifacts["exporter.release"], artifacts["data-extractor.examples"])
+    show_verdict(console, evaluation["verdict"])
+    if evaluation["verdict"]["promote"]:
+        show_recommendations(console, artifacts["exporter.release"], artifacts["data-extractor.examples"])
     console.print(f"\ndata      {artifacts['data-extractor.examples']}/data_report.html")
     console.print(f"model     {artifacts['trainer.model']}")
     console.print(f"release   {artifacts['exporter.release']}")
@@ -94,12 +99,20 @@ def recall_table(evaluation: dict[str, Any]) -> Table:
     rows, catalogue = evaluation["rows"], evaluation["catalogue_size"]
     table = Table(title=f"Recall on {rows:,} {evaluation['split']} purchases, {catalogue:,} products")
     table.add_column("")
-    for k in evaluation["recall"]["model"]:
-        table.add_column(f"@{k}", justify="right")
-    for scorer, recall in evaluation["recall"].items():
+    recalls = [metric for metric in evaluation["metrics"]["model"] if metric.startswith("recall_")]
+    for metric in recalls:
+        table.add_column(f"@{metric.removeprefix('recall_')}", justify="right")
+    for scorer, figures in evaluation["metrics"].items():
         style = "bold" if scorer == "model" else None
-        table.add_row(scorer.replace("_", " "), *(f"{value:.3f}" for value in recall.values()), style=style)
+        table.add_row(scorer.replace("_", " "), *(f"{figures[metric]['value']:.3f}" for metric in recalls), style=style)
     return table
+
+
+def show_verdict(console: Console, verdict: dict[str, Any]) -> None:
+    """Whether the model is released, and why."""
+    console.print("\nreleased" if verdict["promote"] else "\nnot released", style="bold")
+    for reason in verdict["reasons"]:
+        console.print(f"  {'✓' if reason['passed'] else '✗'} {reason['text']}", markup=False)
 
 
 def show_recommendations(console: Console, release: str, folder: str) -> None:

@@ -39,9 +39,15 @@ def training(
     seed: int = 42,
     warm_start_from: str = "",
     checkpoint_path: str = "",
+    champion: str = "",
     ks: list = [5, 10, 50, 100],  # noqa: B006  KFP wants a list, and never calls this function twice
+    must_beat: str = "popularity",
+    margin: float = 0.01,
+    slice_margin: float = 0.05,
+    min_coverage: float = 0.01,
+    floors: dict = {},  # noqa: B006
 ):
-    """Extract, build vocabularies, train, evaluate, release.
+    """Extract, build vocabularies, train, evaluate, and release what the gate lets pass.
 
     Args:
         purchases: The purchase log: a BigQuery table (project.dataset.table) or a Parquet path.
@@ -73,7 +79,13 @@ def training(
         seed: The same seed and data give the same model.
         warm_start_from: model/ of an earlier run, whose weights to begin with; "" begins at random.
         checkpoint_path: A folder for the Trainer's checkpoints, from which a retried task continues.
-        ks: Cut-offs of Recall@k.
+        champion: model/ of the model in production, to compare with on the same purchases; "" where there is none.
+        ks: Cut-offs of Recall@k; the gate looks at the largest.
+        must_beat: The baseline to beat: popularity, popularity_by_city, personal_frequency, ease, best or none.
+        margin: Recall may be this much below the champion's, at the lower end of the difference's 95% interval.
+        slice_margin: In no slice may Recall surely be further than this below the champion's.
+        min_coverage: The least share of the catalogue that must be in at least one customer's first ten.
+        floors: The least Recall in slices, for example {"all": 0.2, "history.explore": 0.02}.
     """
     extracted = data_extractor(
         purchases=purchases,
@@ -118,7 +130,18 @@ def training(
         checkpoint_path=checkpoint_path,
     ).outputs["model"]
 
-    evaluated = evaluator(model=model, examples=examples, vocabularies=vocabularies, ks=ks)
+    evaluated = evaluator(
+        model=model,
+        examples=examples,
+        vocabularies=vocabularies,
+        champion=champion,
+        ks=ks,
+        must_beat=must_beat,
+        margin=margin,
+        slice_margin=slice_margin,
+        min_coverage=min_coverage,
+        floors=floors,
+    )
 
     released = exporter(model=model, examples=examples, evaluation=evaluated.outputs["evaluation"])
     released.set_caching_options(False)

@@ -11,7 +11,7 @@ from components.evaluator.gate import Thresholds
 from components.evaluator.inputs import Inputs
 from components.evaluator.report import Exhibits
 from components.evaluator.results import Results
-from components.evaluator.scoring import Scored
+from components.evaluator.scoring import Scored, Scorer
 
 EVALUATION, REPORT = "evaluation.json", "report.html"
 FORMAT_VERSION = 2
@@ -62,9 +62,12 @@ def evaluate(
     thresholds.check()
     found = inputs.read(model, champion, examples, vocabularies, split)
     ks = _checked(ks, len(found.catalogue))
-    scored, left_out = _score(found, ks)
+    parts = slices.cut(found)
+    others, left_out = baselines.build(found)
+    thresholds.expect_possible(parts, left_out)
+    scored = _score(found, others, ks)
     with progress.step("Resampling customers"):
-        results = Results(scored, slices.cut(found), left_out)
+        results = Results(scored, parts)
         document = {
             "format_version": FORMAT_VERSION,
             "model_version": found.models["model"].version,
@@ -72,6 +75,7 @@ def evaluate(
             **found.facts(),
             "verdict": gate.verdict(results, thresholds),
             **results.document(),
+            "baselines_left_out": left_out,
             "timing": {"seconds": round(time.monotonic() - started, 3)},
         }
     with progress.step("Writing the report"):
@@ -94,14 +98,13 @@ def _checked(ks: Sequence[int], catalogue_size: int) -> tuple[int, ...]:
     return tuple(sorted(set(ks)))
 
 
-def _score(found: Inputs, ks: tuple[int, ...]) -> tuple[dict[str, Scored], dict[str, str]]:
-    """What the models and the baselines do on the rows, and the baselines that could not be had."""
-    others, left_out = baselines.build(found)
+def _score(found: Inputs, others: dict[str, Scorer], ks: tuple[int, ...]) -> dict[str, Scored]:
+    """What the models and the baselines do on the rows."""
     scored = {}
     for name, scorer in {**found.scorers, **others}.items():
         with progress.step(f"Ranking by {name.replace('_', ' ')}"):
             scored[name] = scoring.score(scorer, found.split, ks, found.taste)
-    return scored, left_out
+    return scored
 
 
 def _exhibits(found: Inputs, scored: dict[str, Scored]) -> Exhibits:

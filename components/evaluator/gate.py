@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from components.common.bootstrap import Interval
 from components.common.errors import InputError, expect_at_least, expect_choice
 from components.evaluator.results import ALL, Results
+from components.evaluator.slices import Slice
 
 BEST, NONE = "best", "none"
 BASELINES = ("popularity", "popularity_by_city", "personal_frequency", "ease")
@@ -34,6 +35,16 @@ class Thresholds(NamedTuple):
             if value > 1:
                 raise InputError(flag, str(value), "a share, 0 to 1", "Correct the value.")
 
+    def expect_possible(self, slices: list[Slice], left_out: Mapping[str, str]) -> None:
+        """Raises InputError for a floor of a slice that there is not, and for a baseline that was left out."""
+        keys = [ALL, *(part.key for part in slices)]
+        for key in self.floors:
+            if key not in keys:
+                raise InputError(f"--floors, slice {key}", "no such slice", f"one of {', '.join(keys)}", "Correct it.")
+        if self.must_beat in left_out:
+            found = f"{self.must_beat}, which was left out: {left_out[self.must_beat]}"
+            raise InputError("--must-beat", found, "a baseline of this run", "Name another one.")
+
 
 class Reason(NamedTuple):
     """One condition: whether it holds, and the sentence that says why."""
@@ -51,9 +62,6 @@ def verdict(results: Results, thresholds: Thresholds) -> dict[str, Any]:
     - floor: no slice that `floors` names has a lower Recall than its floor there.
     - baseline: the lower end of the interval of the difference to the baseline is above 0.
     - coverage: enough of the catalogue is shown to somebody.
-
-    Raises:
-        InputError: `floors` names a slice that there is not, or `must_beat` a baseline that was left out.
     """
     reasons = []
     if "champion" in results.scorers:
@@ -97,9 +105,6 @@ def _floors(results: Results, floors: Mapping[str, float]) -> list[Reason]:
     numbers = {ALL: 0, **{part.key: number for number, part in enumerate(results.slices, 1)}}
     found = []
     for key, floor in floors.items():
-        if key not in numbers:
-            names = ", ".join(numbers)
-            raise InputError(f"--floors, slice {key}", "no such slice", f"one of {names}", "Correct the name.")
         where = "over all purchases" if key == ALL else f"in the slice {key}"
         measured = results.interval("model", results.watched, numbers[key])
         passed = measured is None or measured.value >= floor
@@ -115,11 +120,6 @@ def _against_baseline(results: Results, name: str) -> Reason:
     metric = results.watched
     if name == BEST:
         name = results.best_baseline(metric)
-    if name not in results.scorers:
-        reason = results.left_out.get(name, "it was left out")
-        raise InputError(
-            "--must-beat", f"{name}, which there is not: {reason}", "a baseline of this run", "Name another."
-        )
     difference = results.difference("model", name, metric)
     passed = difference.low > 0
     return Reason(

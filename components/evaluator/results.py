@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from components.common.bootstrap import Bootstrap, Estimate, Interval
+from components.common.bootstrap import LEVEL, Bootstrap, Estimate, Interval
 from components.evaluator import metrics
 from components.evaluator.measures import PerPurchase
 from components.evaluator.scoring import SHOWN, Scored
@@ -22,13 +22,12 @@ class Results:
     Args:
         scored: Scorer to what it did; "model" among them, perhaps "champion", the others being baselines.
         slices: Of the rows.
-        left_out: Baselines that could not be had, and why.
     """
 
     coverage = f"coverage_{SHOWN}"
 
-    def __init__(self, scored: dict[str, Scored], slices: list[Slice], left_out: dict[str, str]):
-        self.slices, self.left_out = slices, left_out
+    def __init__(self, scored: dict[str, Scored], slices: list[Slice]):
+        self.slices = slices
         split = scored["model"].split
         bootstrap = Bootstrap(len(split.customers))
         self.replicates = len(bootstrap.weights)
@@ -67,11 +66,12 @@ class Results:
         return max(self.baselines, key=lambda name: self.scorers[name][metric].value[number])
 
     def document(self) -> dict[str, Any]:
-        """metrics, lift and slices of evaluation.json."""
+        """metrics, lift, slices and bootstrap of evaluation.json."""
         return {
             "metrics": {name: self._figures(name, 0, set(found)) for name, found in self.scorers.items()},
             "lift": self._lift(0),
             "slices": [self._slice(part, number) for number, part in enumerate(self.slices, 1)],
+            "bootstrap": {"replicates": self.replicates, "level": LEVEL, "unit": "customer"},
         }
 
     def _slice(self, part: Slice, number: int) -> dict[str, Any]:

@@ -15,12 +15,14 @@ def exporter(
 ) -> None:
     """Proves that the saved model recommends what its towers say, for all test customers, and releases it.
 
+    It obeys the evaluation's verdict: after a no, the release holds release.json alone, which says so.
+
     Args:
         model: The Trainer's model.
         examples: The DataExtractor's examples.
         evaluation: The Evaluator's evaluation of this model.
         release: saved_model/, embeddings/ for Vertex AI Vector Search, release.json.
-        metrics: What the proof covered.
+        metrics: Whether the model was promoted, and what the proof covered.
     """
     from components.exporter.export import export
     from components.images import location
@@ -31,6 +33,9 @@ def exporter(
         evaluation=location(evaluation),
         output_path=location(release),
     )
-    for name, value in document["verification"].items():
+    promoted = document["verdict"]["promote"]
+    metrics.log_metric("promoted", int(promoted))
+    release.metadata["promoted"] = str(promoted).lower()
+    for name, value in document.get("verification", {}).items():
         metrics.log_metric(name, value)
     release.metadata["model_version"] = document["model_version"]

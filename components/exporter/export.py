@@ -16,11 +16,13 @@ from components.common.errors import InputError
 from components.exporter import embeddings, verify
 
 RELEASE = "release.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION, EVALUATION_VERSION = 2, 2
 
 
 def export(*, model: str, examples: str, evaluation: str, output_path: str) -> dict[str, Any]:
     """Verifies a model and writes saved_model/, embeddings/ and release.json.
+
+    Where the evaluation's verdict is no, release.json alone is written, with the verdict: nothing that could be served.
 
     Args:
         model: model/ of the Trainer, local or gs://.
@@ -47,17 +49,24 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
                 f"{metadata['model_version']}, the version of {model}",
                 "Run the Evaluator on this model.",
             )
+        release = {
+            "format_version": FORMAT_VERSION,
+            "model_version": metadata["model_version"],
+            "verdict": measured["verdict"],
+            "metrics": measured["metrics"]["model"],
+        }
+        if not measured["verdict"]["promote"]:
+            work = stack.enter_context(storage.publish(output_path, RELEASE))
+            storage.write_json(storage.join(work, RELEASE), release)
+            return release
         products = schema.read_metadata(storage.join(examples, schema.METADATA))["products"]
         verification, candidates = _verified(model, examples)
         work = stack.enter_context(storage.publish(output_path, RELEASE))
         shutil.copytree(storage.join(model, saved_models.RETRIEVAL_MODEL), storage.join(work, "saved_model"))
         os.mkdir(storage.join(work, "embeddings"))
         embeddings.write(storage.join(work, "embeddings"), metadata["catalogue"], candidates, products)
-        release = {
-            "format_version": FORMAT_VERSION,
-            "model_version": metadata["model_version"],
+        release |= {
             "verification": verification,
-            "recall": measured["recall"],
             "embeddings": {"products": len(candidates), "dimensions": candidates.shape[1]},
             "files": _files(work),
         }
@@ -68,10 +77,13 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
 def _read_evaluation(folder: str) -> dict[str, Any]:
     path = storage.join(folder, "evaluation.json")
     measured = storage.read_json(path, "the evaluation.json of the Evaluator")
-    schema.expect_version(path, measured, FORMAT_VERSION, "Evaluator")
-    for field in ("model_version", "recall"):
+    schema.expect_version(path, measured, EVALUATION_VERSION, "Evaluator")
+    for field in ("model_version", "verdict", "metrics"):
         if not measured.get(field):
             raise InputError(f"{path}, field {field}", "nothing", f"the {field}", "Run the Evaluator again.")
+    promote = measured["verdict"].get("promote")
+    if not isinstance(promote, bool):  # any other text would count as a yes
+        raise InputError(f"{path}, field verdict.promote", repr(promote), "true or false", "Run the Evaluator again.")
     return measured
 
 

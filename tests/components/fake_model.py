@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+BEGIN = 1_500_000_000
 CATALOGUE = [11, 12, 13, 14]
 PRODUCTS = {
     str(product): {
@@ -26,6 +27,8 @@ PRODUCTS = {
 }
 TRAIN = [*[("ann", 11)] * 3, ("ann", 12), *[("bob", 12)] * 2, ("bob", 13), ("cyd", 14)]
 TEST = [("ann", 11), ("ann", 14), ("bob", 13), ("cyd", 14), ("dan", 12), ("ann", 15)]
+VALIDATION = [("ann", 14), ("bob", 14)]
+CITIES = {"cyd": "Köln", "dan": "Bonn"}  # everybody else is of Ulm
 SCORES = {"ann": [4, 3, 2, 1], "bob": [1, 1, 1, 1], "cyd": [0, 1, 2, 3], "dan": [1, 2, 2, 0]}
 
 
@@ -133,14 +136,17 @@ def write_examples(
     train: list[tuple[str, int]] = TRAIN,
     test: list[tuple[str, int]] = TEST,
     products: Mapping[str, Mapping[str, str]] = PRODUCTS,
+    validation: list[tuple[str, int]] = VALIDATION,
+    has_city: bool = True,
 ) -> str:
-    splits = {"train": train, "validation": test, "test": test}
-    facts = {}
-    for split, rows in splits.items():
+    """Writes examples/: a split every thousand seconds, two rows of it a second."""
+    facts, columns = {}, {"cust_person_id": "string", "product_id": "int64", "timestamp": "int64"}
+    for number, (split, rows) in enumerate({"train": train, "validation": validation, "test": test}.items()):
         (folder / split).mkdir(parents=True)
-        _write_shard(folder / split / "part-00000-of-00001.tfrecord.gz", rows)
+        _write_shard(folder / split / "part-00000-of-00001.tfrecord.gz", rows, BEGIN + 1000 * number, has_city)
         facts[split] = {"rows": len(rows), "first_timestamp": 1483228800, "last_timestamp": 1514764799}
-    document = {"format_version": 1, "schema": {"product_id": "int64"}, "splits": facts, "products": products}
+    columns |= {"city": "string"} if has_city else {}
+    document = {"format_version": 1, "schema": columns, "splits": facts, "products": products}
     (folder / "metadata.json").write_text(json.dumps(document), encoding="utf-8")
     return str(folder)
 
@@ -158,10 +164,13 @@ def write_vocabularies(path: Path, train: list[tuple[str, int]] = TRAIN) -> str:
     return str(path)
 
 
-def _write_shard(path: Path, rows: list[tuple[str, int]]) -> None:
+def _write_shard(path: Path, rows: list[tuple[str, int]], begin: int, has_city: bool) -> None:
     with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-        for customer, product in rows:
+        for number, (customer, product) in enumerate(rows):
+            city = CITIES.get(customer, "Ulm").encode()
             features = {
+                "timestamp": tf.train.Feature(int64_list=tf.train.Int64List(value=[begin + number // 2])),
+                **({"city": tf.train.Feature(bytes_list=tf.train.BytesList(value=[city]))} if has_city else {}),
                 "cust_person_id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[customer.encode()])),
                 "product_id": tf.train.Feature(int64_list=tf.train.Int64List(value=[product])),
                 "revenue": tf.train.Feature(float_list=tf.train.FloatList(value=[float(len(customer))])),

@@ -1,30 +1,37 @@
-from collections import Counter
-from pathlib import Path
-
 import numpy as np
-import pyarrow as pa
+import pytest
 
 from components.evaluator import baselines
-from tests.components import fake_model
+from components.evaluator.history import Purchases, _Fold
 
 
-def test_folding_in_small_steps_adds_up_the_same() -> None:
-    rng = np.random.default_rng(1)
-    pairs = rng.integers(0, 20, 500)
-    tables = (pa.table({"pair": part, "count": np.ones(len(part), np.int64)}) for part in np.split(pairs, 50))
-    folded = baselines._fold(tables, rows=30)
-    found = dict(zip(folded["pair"].to_pylist(), folded["count"].to_pylist(), strict=True))
-    assert found == Counter(pairs.tolist())
+def purchases(bought: np.ndarray) -> Purchases:
+    """Of customers x products with counts."""
+    fold = _Fold()
+    owner, product = np.nonzero(bought)
+    times = bought[owner, product]
+    fold.add(np.repeat(owner, times), np.repeat(product, times), bought.shape[1])
+    return Purchases(fold.total(), *bought.shape)
 
 
-def test_purchases_by_customer(tmp_path: Path) -> None:
-    folder = fake_model.write_examples(tmp_path / "examples")
-    customers = np.array([b"zoe", b"bob", b"ann"], object)
-    purchases = baselines.Purchases(
-        [f"{folder}/train/part-00000-of-00001.tfrecord.gz"], customers, np.array([14, 13, 12, 11])
-    )
-    assert purchases.dense(slice(0, 3)).tolist() == [[0, 0, 0, 0], [0, 1, 2, 0], [0, 0, 1, 3]]
-    assert purchases.dense(slice(1, 2)).tolist() == [[0, 1, 2, 0]]
-    assert purchases.totals().tolist() == [0, 3, 4]
-    products, counts = purchases.of(2)
-    assert (products.tolist(), counts.tolist()) == ([2, 3], [1, 3])
+def test_ease_solves_one_ridge_regression_a_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each column of B regresses a product on all others, with the ridge penalty: solved column by column here."""
+    rng = np.random.default_rng(5)
+    counts = rng.poisson(0.5, (300, 12))
+    monkeypatch.setattr(baselines, "RIDGE", 7.0)
+    bought = (counts > 0).astype(np.float64)
+    weights = np.zeros((12, 12))
+    for product in range(12):
+        others = np.delete(np.arange(12), product)
+        x, y = bought[:, others], bought[:, product]
+        weights[others, product] = np.linalg.solve(x.T @ x + 7.0 * np.eye(11), x.T @ y)
+    found = baselines.ease(purchases(counts))(slice(0, 300))
+    np.testing.assert_allclose(found, bought @ weights, atol=1e-6)
+
+
+def test_ease_of_a_sample_has_the_scale_of_all_customers(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = np.tile([[1, 1, 0], [0, 1, 2]], (500, 1))
+    whole = baselines._together(purchases(counts), block=64)
+    assert whole.tolist() == [[500, 500, 0], [500, 1000, 500], [0, 500, 500]]
+    monkeypatch.setattr(baselines, "EASE_CUSTOMERS", 400)
+    np.testing.assert_allclose(baselines._together(purchases(counts), block=64), whole, rtol=0.15)

@@ -1,4 +1,5 @@
 import json
+import math
 import re
 import shutil
 import xml.etree.ElementTree
@@ -27,17 +28,81 @@ def test_recall_of_the_model_and_the_baselines_by_hand(evaluated: tuple[dict[str
     """Places by hand, as better + ties. Rows: ann 11, ann 14, bob 13, cyd 14, dan 12, ann 15 (never a hit).
 
     Model: 0, 3, 0+3, 0, 0+1. Popularity (counts 3 3 1 1): 0+1, 2+1, 2+1, 2+1, 0+1.
-    Personal: 0, 2+1, 1, 0, 0+1 (dan is new and gets popularity).
+    By city (Ulm 3 3 1 0, Köln 0 0 0 1, Bonn nothing, so popularity): 0+1, 3, 2, 0, 0+1.
+    Personal, smoothed by 10 x (3 3 1 1)/8 = 3.75 3.75 1.25 1.25 (ann 6.75 4.75 1.25 1.25, bob 3.75 5.75 2.25 1.25,
+    cyd 3.75 3.75 1.25 2.25, dan is new): 0, 2+1, 2, 2, 0+1.
     """
     document, _ = evaluated
     hits = {
         "model": [1 + 1 / 4 + 1 + 1 / 2, 1 + 2 / 4 + 1 + 1, 1 + 3 / 4 + 1 + 1, 5],
         "popularity": [1 / 2 + 1 / 2, 2, 1 + 1 / 2 * 3 + 1, 5],
-        "personal_frequency": [1 + 1 + 1 / 2, 4, 1 + 1 / 2 + 3, 5],
+        "popularity_by_city": [1 / 2 + 1 + 1 / 2, 3, 4, 5],
+        "personal_frequency": [1 + 1 / 2, 2, 1 + 1 / 2 + 3, 5],
     }
     for scorer, expected in hits.items():
-        assert list(document["recall"][scorer].values()) == pytest.approx([hit / 6 for hit in expected], abs=1e-12)
-        assert list(document["recall"][scorer]) == ["1", "2", "3", "4"]
+        for k, hit in enumerate(expected, 1):
+            assert document["metrics"][scorer][f"recall_{k}"]["value"] == pytest.approx(hit / 6, abs=1e-12)
+
+
+def test_the_other_metrics_of_the_model_by_hand(evaluated: tuple[dict[str, Any], Path]) -> None:
+    """Discounts of places 1 to 4: 1, .630930, .5, .430677. Baskets: ann 11 14, bob 13, cyd 14, dan 12, ann 15."""
+    document, _ = evaluated
+    discounts = [1 / math.log2(place + 1) for place in (1, 2, 3, 4)]
+    bob, dan = sum(discounts) / 4, (1 + discounts[1]) / 2
+    expected = {
+        "mrr": (1 + 1 / 4 + (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4 + 1 + (1 + 1 / 2) / 2) / 6,
+        "ndcg_10": (1 + discounts[3] + bob + 1 + dan) / 6,
+        "basket_recall_10": 4 / 5,
+        "basket_ndcg_10": ((1 + discounts[3]) / (1 + discounts[1]) + bob + 1 + dan) / 5,
+        "coverage_10": 1.0,
+        "novelty_10": (2 * math.log2(8 / 3) + 2 * 3) / 4,
+        "popularity_bias_10": 3 * 2 / (3 + 7 / 3 + 1),
+        "only_bestsellers_10": 0.0,
+    }
+    for metric, value in expected.items():
+        assert document["metrics"]["model"][metric]["value"] == pytest.approx(value, abs=1e-12), metric
+
+
+def test_slices_by_hand(evaluated: tuple[dict[str, Any], Path]) -> None:
+    """Repeats: ann 11, ann 14 (bought in validation), bob 13, cyd 14. Training purchases: ann 4, bob 3, cyd 1."""
+    document, _ = evaluated
+    slices = {f"{part['group']}.{part['name']}": part for part in document["slices"]}
+    rows = {key: (part["rows"], part["customers"]) for key, part in slices.items() if part["rows"]}
+    assert rows == {
+        "history.repeat": (4, 3),
+        "history.explore": (2, 2),
+        "customers.unseen": (1, 1),
+        "customers.few": (5, 3),
+        "products.unseen": (1, 1),
+        "products.rare": (5, 4),
+        "popularity.1": (1, 1),
+        "popularity.3": (1, 1),
+        "popularity.6": (1, 1),
+        "popularity.8": (2, 2),
+        "popularity.none": (1, 1),
+        "category.Dairy": (2, 2),
+        "category.Dry food": (1, 1),
+        "category.Household": (3, 2),
+        "city.Bonn": (1, 1),
+        "city.Köln": (1, 1),
+        "city.Ulm": (4, 2),
+    }
+    repeat = slices["history.repeat"]["metrics"]
+    assert repeat["model"]["recall_1"]["value"] == pytest.approx((1 + 0 + 1 / 4 + 1) / 4)
+    assert repeat["popularity_by_city"]["recall_1"]["value"] == pytest.approx((1 / 2 + 0 + 0 + 1) / 4)
+    assert "coverage_10" not in repeat["model"]
+    assert "metrics" not in slices["products.common"]
+
+
+def test_lift_is_over_the_baseline_that_does_best_there(evaluated: tuple[dict[str, Any], Path]) -> None:
+    document, _ = evaluated
+    for part in [document, *(part for part in document["slices"] if part["rows"])]:
+        figures = {scorer: found["recall_4"]["value"] for scorer, found in part["metrics"].items()}
+        lift = part["lift"]["recall_4"]
+        others = [value for scorer, value in figures.items() if scorer != "model"]
+        assert figures[lift["over"]] == max(others)
+        assert lift["value"] == pytest.approx(figures["model"] - max(others), abs=1e-12)
+        assert lift["low"] <= lift["value"] <= lift["high"]
 
 
 def test_counts_what_training_did_not_see(evaluated: tuple[dict[str, Any], Path]) -> None:
@@ -74,13 +139,15 @@ def test_baselines_agree_with_counters_on_random_purchases(tmp_path: Path) -> No
     )
     sold, pairs = Counter(product for _, product in train), Counter(train)
     for scorer, score in (
-        ("popularity", lambda customer, product: (sold[product],)),
-        ("personal_frequency", lambda customer, product: (pairs[customer, product], sold[product])),
+        ("popularity", lambda customer, product: sold[product]),
+        ("personal_frequency", lambda customer, product: pairs[customer, product] + 10 * sold[product] / len(train)),
     ):
         for k in (1, 5, 10):
             expected = np.mean([_expected_hit(score, customer, product, catalogue, k) for customer, product in test])
-            assert document["recall"][scorer][str(k)] == pytest.approx(expected, abs=1e-12)
-    assert list(document["recall"]["model"].values()) == pytest.approx([1 / 40, 5 / 40, 10 / 40])
+            found = document["metrics"][scorer][f"recall_{k}"]["value"]
+            assert found == pytest.approx(expected, abs=1e-12)
+    constant = [document["metrics"]["model"][f"recall_{k}"]["value"] for k in (1, 5, 10)]
+    assert constant == pytest.approx([1 / 40, 5 / 40, 10 / 40])
 
 
 def _purchases(rng: np.random.Generator, rows: int) -> list[tuple[str, int]]:
@@ -89,7 +156,7 @@ def _purchases(rng: np.random.Generator, rows: int) -> list[tuple[str, int]]:
 
 
 def _expected_hit(
-    score: Callable[[str, int], tuple[int, ...]], customer: str, target: int, catalogue: list[int], k: int
+    score: Callable[[str, int], float], customer: str, target: int, catalogue: list[int], k: int
 ) -> float:
     ranked = sorted((score(customer, product) for product in catalogue), reverse=True)
     places = [place for place, value in enumerate(ranked) if value == score(customer, target)]

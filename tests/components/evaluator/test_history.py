@@ -1,0 +1,69 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.evaluator import data, history
+from components.evaluator.history import Purchases, _Fold
+from tests.components import fake_model
+
+SHARD = "part-00000-of-00001.tfrecord.gz"
+
+
+def test_folding_in_small_steps_adds_up_the_same() -> None:
+    rng = np.random.default_rng(1)
+    owner, product = rng.integers(-1, 5, 500), rng.integers(-1, 4, 500)
+    fold = _Fold(rows=30)
+    for part in np.split(np.arange(500), 50):
+        fold.add(owner[part], product[part], size=4)
+    table = fold.total()
+    found = dict(zip(table["pair"].to_pylist(), table["count"].to_pylist(), strict=True))
+    known = [(o, p) for o, p in zip(owner.tolist(), product.tolist(), strict=True) if o >= 0 and p >= 0]
+    assert found == Counter(o * 4 + p for o, p in known)
+
+
+def test_purchases_by_customer_and_city(tmp_path: Path) -> None:
+    folder = fake_model.write_examples(tmp_path / "examples", test=[("zoe", 11), ("bob", 12), ("ann", 13)])
+    files = {split: [f"{folder}/{split}/{SHARD}"] for split in ("train", "validation", "test")}
+    split = data.read(files["test"], {})
+    found = history.read(files, split, ["ann", "bob", "cyd"], np.array([14, 13, 12, 11]))
+    assert split.customers.tolist() == [b"zoe", b"bob", b"ann"]
+    purchases = found.by_customer
+    assert purchases.dense(slice(0, 4)).tolist() == [[0, 0, 0, 0], [0, 1, 2, 0], [0, 0, 1, 3], [1, 0, 0, 0]]
+    assert purchases.dense(slice(1, 2)).tolist() == [[0, 1, 2, 0]]
+    assert purchases.totals().tolist() == [0, 3, 4, 1]
+    assert purchases.sums(np.array([1.0, 10.0, 100.0, 1000.0])).tolist() == [0, 210, 3100, 1]
+    products, counts = purchases.of(2)
+    assert (products.tolist(), counts.tolist()) == ([2, 3], [1, 3])
+    assert split.cities.tolist() == [b"Ulm"]
+    assert found.by_city.dense(slice(0, 1)).tolist() == [[0, 1, 3, 3]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_repeat_is_an_earlier_purchase_in_any_split(tmp_path: Path, seed: int) -> None:
+    """By brute force over all rows; two rows of one second are not earlier than each other."""
+    rng = np.random.default_rng(seed)
+    logs = {
+        name: [(f"c{rng.integers(4)}", int(rng.integers(10, 16))) for _ in range(rows)]
+        for name, rows in (("train", 12), ("validation", 8), ("test", 30))
+    }
+    folder = fake_model.write_examples(tmp_path / "examples", logs["train"], logs["test"], {}, logs["validation"])
+    files = {split: [f"{folder}/{split}/{SHARD}"] for split in logs}
+    split = data.read(files["test"], {})
+    timed = [
+        (1000 * number + place // 2, row) for number, rows in enumerate(logs.values()) for place, row in enumerate(rows)
+    ]
+    expected = [
+        any(row == other and earlier < 2000 + place // 2 for earlier, other in timed)
+        for place, row in enumerate(logs["test"])
+    ]
+    found = history.read(files, split, ["c0"], np.array([10, 11]))
+    assert found.repeat.tolist() == expected
+    assert 0 < sum(expected) < 30
+
+
+def test_of_no_pairs_nothing_was_bought() -> None:
+    nothing = Purchases(_Fold().total(), owners=2, size=3)
+    assert nothing.totals().tolist() == [0, 0]
+    assert nothing.dense(slice(0, 2)).tolist() == [[0, 0, 0], [0, 0, 0]]
