@@ -7,6 +7,7 @@ import numpy as np
 
 from components.common import examples as shards
 from components.common import progress, schema, staging, storage
+from components.common.errors import InputError
 from components.common.ranking import NOT_IN_CATALOGUE
 from components.common.vocabularies import purchases_of, read_vocabularies, require
 from components.evaluator import data, history, models
@@ -101,7 +102,9 @@ def read(model: str, champion: str, examples: str, vocabularies: str, split: str
             before = history.read(files, rows, tokens, ids)
         with progress.step("Asking the models"):
             embedded = {
-                name: models.embed(one, _sold_now(name, one, metadata), rows, metadata["products"], metadata_path)
+                name: models.embed(
+                    one, _sold_now(name, folders[name], one, metadata), rows, metadata["products"], metadata_path
+                )
                 for name, one in loaded.items()
             }
     scorers = {
@@ -111,11 +114,15 @@ def read(model: str, champion: str, examples: str, vocabularies: str, split: str
     return Inputs(rows, before, loaded, embedded, scorers, metadata, len(tokens))
 
 
-def _sold_now(name: str, model: Model, metadata: dict[str, Any]) -> list[str]:
+def _sold_now(name: str, folder: str, model: Model, metadata: dict[str, Any]) -> list[str]:
     """The model's catalogue; of a champion's, what is still sold: no row of this run can be of anything else."""
     if name == "model":
         return model.catalogue
-    return [product for product in model.catalogue if product in metadata["products"]]
+    still = [product for product in model.catalogue if product in metadata["products"]]
+    if not still:
+        found = "no product of its catalogue among this run's"
+        raise InputError(folder, found, "a champion that sells what is sold now", "Name another, or none.")
+    return still
 
 
 def _share(rows: np.ndarray) -> dict[str, float]:

@@ -46,18 +46,21 @@ class Lookup(tf.Module):
 
 
 class Query(tf.Module):
-    def __init__(self, lookup: Lookup):
+    """A query tower of the customer, the revenue and perhaps one more column; only the customer matters."""
+
+    def __init__(self, lookup: Lookup, column: str = ""):
         super().__init__()
         self.lookup = lookup
-
-    @tf.function(
-        input_signature=[
+        customer, revenue = (
             tf.TensorSpec([None], tf.string, "cust_person_id"),
             tf.TensorSpec([None], tf.float32, "revenue"),
-        ]
-    )
-    def serve(self, cust_person_id: tf.Tensor, revenue: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"embedding": self.lookup(cust_person_id) + 0 * revenue[:, None]}
+        )
+        further = {column: tf.TensorSpec([None], tf.string, column)} if column else {}
+        self.serve = tf.function(self.embed).get_concrete_function(customer, revenue, **further)
+
+    def embed(self, cust_person_id: tf.Tensor, revenue: tf.Tensor, **further: tf.Tensor) -> dict[str, tf.Tensor]:
+        nothing = sum(0.0 * tf.cast(tf.strings.length(text), tf.float32)[:, None] for text in further.values())
+        return {"embedding": self.lookup(cust_person_id) + 0 * revenue[:, None] + nothing}
 
 
 class Candidate(tf.Module):
@@ -102,6 +105,7 @@ def write_model(
     candidates: np.ndarray | None = None,
     index: list[int] | None = None,
     k: int = 3,
+    query_column: str = "",
     **metadata: Any,
 ) -> str:
     """Writes model/.
@@ -113,13 +117,14 @@ def write_model(
         candidates: Candidate embeddings [N, D]; by default the identity, so that query embeddings are the scores.
         index: Product ids that saved_model gives to the candidates, if not the catalogue.
         k: How many products saved_model returns.
+        query_column: A text column that the query tower reads besides.
         metadata: Further keys of model_metadata.json.
     """
     candidates = np.eye(len(catalogue)) if candidates is None else candidates
     query = Lookup(tf.constant(list(scores)), np.array([list(row) for row in scores.values()], "f4"))
     candidate = Lookup(tf.constant(catalogue, tf.int64), candidates)
     modules: dict[str, Query | Candidate | Retriever] = {
-        "query_model": Query(query),
+        "query_model": Query(query, query_column),
         "candidate_model": Candidate(candidate),
     }
     if query.rows.shape[1] == candidates.shape[1]:

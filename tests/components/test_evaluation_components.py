@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 from kfp import dsl
 
 from components.evaluator.component import evaluator
@@ -18,11 +19,19 @@ def test_evaluator_and_exporter_as_the_pipeline_calls_them(world: dict[str, str]
         metrics=metrics,
         report=report,
         ks=[1.0, 2.0],  # a pipeline's numbers arrive as floats
+        must_beat="none",
+        min_coverage="1e-05",  # and kfp.local's small ones as text
+        floors={"history.repeat": 0.25},
     )
-    assert metrics.metadata["recall_1"] == 2.75 / 6
-    assert metrics.metadata["personal_frequency_recall_2"] == 4 / 6
+    assert metrics.metadata["recall_1"] == pytest.approx(2.75 / 6)
+    assert metrics.metadata["personal_frequency_recall_2"] == 2 / 6
     assert (tmp_path / "report").read_text() == (tmp_path / "evaluation/report.html").read_text()
     exporter.python_func(model=model, examples=examples, evaluation=evaluation, release=release, metrics=proof)
+    assert metrics.metadata["promote"] == 1
+    assert metrics.metadata["reason_1"] == (
+        "yes: Recall@2 in the slice history.repeat is 0.625, not below its floor of 0.25."
+    )
+    assert (proof.metadata["promoted"], release.metadata["promoted"]) == (1, "true")
     assert (proof.metadata["customers"], proof.metadata["mismatches"]) == (4, 0)
     assert release.metadata["model_version"] == "v1"
     assert (tmp_path / "release/release.json").exists()

@@ -12,12 +12,14 @@ from components.common.errors import InputError
 from components.exporter.export import export
 from tests.components import fake_model
 
-RECALL = {"model": {"5": 0.25}, "popularity": {"5": 0.125}}
+METRICS = {"model": {"recall_5": {"value": 0.25, "low": 0.2, "high": 0.3}}}
+YES = {"promote": True, "reasons": [{"rule": "coverage", "passed": True, "text": "All of it."}]}
+NO = {"promote": False, "reasons": [{"rule": "baseline", "passed": False, "text": "Popularity is better."}]}
 
 
 def write_evaluation(folder: Path, **changes: Any) -> str:
     folder.mkdir()
-    document = {"format_version": 1, "model_version": "v1", "recall": RECALL, **changes}
+    document = {"format_version": 2, "model_version": "v1", "verdict": YES, "metrics": METRICS, **changes}
     (folder / "evaluation.json").write_text(json.dumps(document))
     return str(folder)
 
@@ -44,7 +46,8 @@ def test_release_json_says_what_was_proven_and_what_is_there(released: tuple[dic
         "max_score_difference": 0.0,
         "mismatches": 0,
     }
-    assert (document["model_version"], document["recall"]) == ("v1", RECALL)
+    assert (document["model_version"], document["metrics"]) == ("v1", METRICS["model"])
+    assert document["verdict"] == YES
     assert document["embeddings"] == {"products": 4, "dimensions": 4}
     on_disk = {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()}
     assert on_disk == {*document["files"], "release.json"}
@@ -76,6 +79,14 @@ def test_embeddings_are_lines_that_vector_search_reads(released: tuple[dict[str,
     }
     assert lines[3]["restricts"] == [{"namespace": "category", "allow": ["Household"]}]
     assert "crowding_tag" not in lines[3]
+
+
+def test_a_model_that_the_gate_refused_is_not_released(inputs: dict[str, str], tmp_path: Path) -> None:
+    evaluation = write_evaluation(tmp_path / "evaluation", verdict=NO)
+    document = export(**{**inputs, "evaluation": evaluation}, output_path=str(tmp_path / "release"))
+    assert [path.name for path in (tmp_path / "release").iterdir()] == ["release.json"]
+    assert document == json.loads((tmp_path / "release/release.json").read_text())
+    assert document == {"format_version": 2, "model_version": "v1", "verdict": NO, "metrics": METRICS["model"]}
 
 
 @pytest.fixture
@@ -110,7 +121,15 @@ def test_an_evaluation_of_another_model(refused: Callable[..., str], tmp_path: P
 
 def test_an_evaluation_of_another_format(refused: Callable[..., str], tmp_path: Path) -> None:
     evaluation = write_evaluation(tmp_path / "evaluation", format_version=9)
-    assert "field format_version: found 9, expected 1" in refused(evaluation=evaluation)
+    assert "field format_version: found 9, expected 2" in refused(evaluation=evaluation)
+
+
+@pytest.mark.parametrize("verdict", [{}, {"reasons": []}, {"promote": "false"}, {"promote": None}])
+def test_a_verdict_that_says_neither_yes_nor_no(
+    refused: Callable[..., str], tmp_path: Path, verdict: dict[str, Any]
+) -> None:
+    evaluation = write_evaluation(tmp_path / "evaluation", verdict=verdict)
+    assert "evaluation.json, field verdict" in refused(evaluation=evaluation)
 
 
 def test_no_evaluation(refused: Callable[..., str], tmp_path: Path) -> None:
