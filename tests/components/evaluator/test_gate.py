@@ -124,7 +124,7 @@ def test_thresholds_out_of_their_range(thresholds: Thresholds, message: str) -> 
 
 def test_thresholds_that_this_run_cannot_answer() -> None:
     slices = results(model=(0.5, 0.5), popularity=(0.1, 0.1)).slices
-    with pytest.raises(InputError, match="slice explore: found no such slice, expected one of all, history.explore"):
+    with pytest.raises(InputError, match=r"slice explore: found no such slice, expected one of all, history\.explore"):
         Thresholds(floors={"explore": 0.1}).expect_possible(slices, {})
     with pytest.raises(InputError, match="--must-beat: found ease, which was left out: too many products"):
         Thresholds(must_beat="ease").expect_possible(slices, {"ease": "too many products"})
