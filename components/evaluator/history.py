@@ -1,5 +1,6 @@
 """What was bought before: by each customer and in each city in training, and whether a row repeats a purchase."""
 
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from components.common.ranking import NOT_IN_CATALOGUE
 from components.evaluator import data
 from components.evaluator.data import CITY, FACTS, Split
 
-FOLD_ROWS = 1 << 20
+CHUNK_ROWS = 1 << 20  # looked up at a time: each lookup hashes all customers again
 
 
 class Purchases:
@@ -76,7 +77,7 @@ def read(files: dict[str, list[str]], split: Split, customers: list[str], catalo
     folds = {"customer": _Fold(), "city": _Fold()}
     for name, shards in files.items():
         columns = {**FACTS, CITY: "string"} if has_city and name == "train" else FACTS
-        for batch in examples.batches(shards, columns):
+        for batch in _chunks(shards, columns):
             firsts.see(batch)
             if name == "train":
                 product = data.places(batch[schema.PRODUCT], catalogue)
@@ -84,8 +85,8 @@ def read(files: dict[str, list[str]], split: Split, customers: list[str], catalo
                 if has_city:
                     folds["city"].add(data.places(batch[CITY], split.cities), product, len(catalogue))
     return History(
-        by_customer=Purchases(folds["customer"].total(), len(owners), len(catalogue)),
-        by_city=Purchases(folds["city"].total(), len(split.cities), len(catalogue)),
+        by_customer=Purchases(folds["customer"].total, len(owners), len(catalogue)),
+        by_city=Purchases(folds["city"].total, len(split.cities), len(catalogue)),
         repeat=firsts.of_rows() < split.time,
     )
 
@@ -119,20 +120,29 @@ class _FirstTimes:
 
 
 class _Fold:
-    """Adds up the counts of equal pairs; holds the result and at most about FOLD_ROWS rows besides."""
+    """Adds up the counts of equal pairs."""
 
-    def __init__(self, rows: int = FOLD_ROWS):
-        self.most, self.rows = rows, 0
-        self.tables = [pa.table({"pair": pa.array([], pa.int64()), "count": pa.array([], pa.int64())})]
+    def __init__(self) -> None:
+        self.total = pa.table({"pair": pa.array([], pa.int64()), "count": pa.array([], pa.int64())})
 
     def add(self, owner: np.ndarray, product: np.ndarray, size: int) -> None:
         """Counts one purchase each; those of an unknown owner or product are left out."""
         pair = (owner * size + product)[(owner >= 0) & (product >= 0)]
-        self.tables.append(pa.table({"pair": pair, "count": np.ones(len(pair), np.int64)}))
-        self.rows += len(pair)
-        if self.rows >= self.most:
-            self.tables, self.rows = [self.total()], 0
+        both = pa.concat_tables([self.total, pa.table({"pair": pair, "count": np.ones(len(pair), np.int64)})])
+        self.total = both.group_by("pair").aggregate([("count", "sum")]).rename_columns(["pair", "count"])
 
-    def total(self) -> pa.Table:
-        grouped = pa.concat_tables(self.tables).group_by("pair").aggregate([("count", "sum")])
-        return grouped.rename_columns(["pair", "count"])
+
+def _chunks(files: list[str], columns: Mapping[str, str]) -> Iterator[dict[str, np.ndarray]]:
+    """The rows, CHUNK_ROWS and some at a time."""
+    pending: list[dict[str, np.ndarray]] = []
+    for batch in examples.batches(files, columns):
+        pending.append(batch)
+        if sum(len(part[schema.PRODUCT]) for part in pending) >= CHUNK_ROWS:
+            yield _joined(pending)
+            pending = []
+    if pending:
+        yield _joined(pending)
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}

@@ -11,7 +11,7 @@ def purchases(bought: np.ndarray) -> Purchases:
     owner, product = np.nonzero(bought)
     times = bought[owner, product]
     fold.add(np.repeat(owner, times), np.repeat(product, times), bought.shape[1])
-    return Purchases(fold.total(), *bought.shape)
+    return Purchases(fold.total, *bought.shape)
 
 
 def test_ease_solves_one_ridge_regression_a_product(monkeypatch: pytest.MonkeyPatch) -> None:

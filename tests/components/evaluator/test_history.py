@@ -14,16 +14,18 @@ SHARD = "part-00000-of-00001.tfrecord.gz"
 def test_folding_in_small_steps_adds_up_the_same() -> None:
     rng = np.random.default_rng(1)
     owner, product = rng.integers(-1, 5, 500), rng.integers(-1, 4, 500)
-    fold = _Fold(rows=30)
+    fold = _Fold()
     for part in np.split(np.arange(500), 50):
         fold.add(owner[part], product[part], size=4)
-    table = fold.total()
+    table = fold.total
     found = dict(zip(table["pair"].to_pylist(), table["count"].to_pylist(), strict=True))
     known = [(o, p) for o, p in zip(owner.tolist(), product.tolist(), strict=True) if o >= 0 and p >= 0]
     assert found == Counter(o * 4 + p for o, p in known)
 
 
-def test_purchases_by_customer_and_city(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunk_rows", [1, 3, 1 << 20])
+def test_purchases_by_customer_and_city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_rows: int) -> None:
+    monkeypatch.setattr(history, "CHUNK_ROWS", chunk_rows)
     folder = fake_model.write_examples(tmp_path / "examples", test=[("zoe", 11), ("bob", 12), ("ann", 13)])
     files = {split: [f"{folder}/{split}/{SHARD}"] for split in ("train", "validation", "test")}
     split = data.read(files["test"], {})
@@ -64,6 +66,6 @@ def test_a_repeat_is_an_earlier_purchase_in_any_split(tmp_path: Path, seed: int)
 
 
 def test_of_no_pairs_nothing_was_bought() -> None:
-    nothing = Purchases(_Fold().total(), owners=2, size=3)
+    nothing = Purchases(_Fold().total, owners=2, size=3)
     assert nothing.totals().tolist() == [0, 0]
     assert nothing.dense(slice(0, 2)).tolist() == [[0, 0, 0], [0, 0, 0]]
