@@ -92,6 +92,8 @@ def read(model: str, champion: str, examples: str, vocabularies: str, split: str
         examples = stack.enter_context(staging.staged(examples))
         folders = {"model": model, **({"champion": champion} if champion else {})}
         loaded = {name: models.load(stack.enter_context(staging.staged(path))) for name, path in folders.items()}
+        known = require(features, vocabularies, schema.PRODUCT, "tokens")
+        _expect_in_vocabulary(loaded["model"].catalogue, known, vocabularies)
         metadata_path = storage.join(examples, schema.METADATA)
         metadata = schema.read_metadata(metadata_path)
         files = {name: shards.shards(storage.join(examples, name)) for name in schema.SPLITS}
@@ -123,6 +125,18 @@ def _sold_now(name: str, folder: str, model: Model, metadata: dict[str, Any]) ->
         found = "no product of its catalogue among this run's"
         raise InputError(folder, found, "a champion that sells what is sold now", "Name another, or none.")
     return still
+
+
+def _expect_in_vocabulary(catalogue: list[str], tokens: list[str], path: str) -> None:
+    """Raises InputError where the vocabularies are of another run than the model."""
+    missing = sorted(set(catalogue) - set(tokens))
+    if missing:
+        raise InputError(
+            f"{path}, feature {schema.PRODUCT}",
+            f"no token {missing[0]} ({len(missing):,} of {len(catalogue):,} products of the model are missing)",
+            "every product of the model's catalogue",
+            "Use the vocabularies that the model was trained with.",
+        )
 
 
 def _share(rows: np.ndarray) -> dict[str, float]:

@@ -14,7 +14,8 @@ def basket(scored: Scored) -> dict[str, Ratio]:
     Li et al., A Next Basket Recommendation Reality Check, TOIS 41, 2023, https://arxiv.org/abs/2109.14233
     """
     split, products = scored.split, len(scored.sold)
-    _, rows = np.unique(np.stack([split.basket, split.product]), axis=1, return_index=True)
+    different, product = np.unique(split.product, return_inverse=True)
+    _, rows = np.unique(split.basket * len(different) + product, return_index=True)
     of_row = split.basket[rows]
     sizes = np.bincount(of_row)
     hits = np.bincount(of_row, mean_gain(scored, (np.arange(products) < SHOWN).astype(np.float64))[rows])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from components.common.errors import InputError
+from components.evaluator import baselines
 from components.evaluator.evaluate import evaluate
 from tests.components import fake_model
 
@@ -275,6 +276,35 @@ def test_a_catalogue_product_without_a_column_of_the_model(refused: Callable[...
     products = {**fake_model.PRODUCTS, "13": {"art_name": "Milk"}}
     examples = fake_model.write_examples(tmp_path / "examples", products=products)
     assert "product 13: found no stratbuy_domain_desc" in refused(examples=examples)
+
+
+def test_a_catalogue_that_the_vocabulary_does_not_have(refused: Callable[..., str], tmp_path: Path) -> None:
+    vocabularies = fake_model.write_vocabularies(tmp_path / "vocabularies.json", [("ann", 11), ("bob", 12)])
+    message = refused(vocabularies=vocabularies)
+    assert "feature product_id: found no token 13 (2 of 4 products of the model are missing)" in message
+
+
+def test_examples_without_a_city_have_no_such_baseline_and_slices(world: dict[str, Any], tmp_path: Path) -> None:
+    examples = fake_model.write_examples(tmp_path / "examples", has_city=False)
+    document = evaluate(**{**world, "examples": examples}, output_path=str(tmp_path / "evaluation"), ks=(1, 2))
+    assert "popularity_by_city" not in document["metrics"]
+    assert document["baselines_left_out"]["popularity_by_city"] == "The Examples hold no city."
+    assert {part["group"] for part in document["slices"]} == {
+        "history",
+        "customers",
+        "products",
+        "popularity",
+        "category",
+    }
+
+
+def test_ease_is_left_out_of_a_large_catalogue(
+    world: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baselines, "EASE_PRODUCTS", 3)
+    document = evaluate(**world, output_path=str(tmp_path / "evaluation"), ks=(1,))
+    assert "ease" not in document["metrics"]
+    assert "The catalogue has 4 products" in document["baselines_left_out"]["ease"]
 
 
 def test_an_output_path_that_is_taken(world: dict[str, Any], evaluated: tuple[dict[str, Any], Path]) -> None:
