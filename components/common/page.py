@@ -11,19 +11,23 @@ def render(template: Path, **values: Any) -> str:
     """Fills in a Jinja template.
 
     Args:
-        template: The template file; it has `{{ style }}` where its styles go, and the filters `count`, `day`,
-            `percent` and `decimal` for numbers.
+        template: The template file; it has `{{ style }}` where its styles go, the filters `count`, `day`, `percent`,
+            `decimal` and `signed` for numbers, and may include other files of its folder.
         values: What else it names.
     """
     import jinja2
     import markupsafe
 
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(template.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {"count": count, "day": day, "percent": percent, "decimal": decimal}
+    environment.filters |= {"count": count, "day": day, "percent": percent, "decimal": decimal, "signed": signed}
     style = markupsafe.Markup(STYLE.read_text(encoding="utf-8"))  # noqa: S704  a file of ours
-    return environment.from_string(template.read_text(encoding="utf-8")).render(style=style, **values)
+    return environment.get_template(template.name).render(style=style, **values)
 
 
 def count(value: int) -> str:
@@ -40,3 +44,7 @@ def percent(share: float) -> str:
 
 def decimal(value: float) -> str:
     return f"{value:.3f}"
+
+
+def signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")

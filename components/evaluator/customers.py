@@ -9,7 +9,7 @@ from components.common.ranking import NOT_IN_CATALOGUE, ScoreBlock
 from components.evaluator.baselines import Purchases
 from components.evaluator.data import Split
 
-CUSTOMERS, SHOWN = 6, 10
+CUSTOMERS, SHOWN = 12, 10
 
 
 def pick(

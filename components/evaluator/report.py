@@ -1,49 +1,95 @@
-"""One self-contained HTML page: figures beside baselines, curves, example customers, data and settings."""
+"""One self-contained HTML page: the verdict, figures beside baselines, slices, curves, products and customers."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.common import page, schema
-from components.evaluator import plots
+from components.evaluator import findings, labels, tables
+from components.evaluator.embedding_map import ProductMap
+from components.evaluator.plots import curves, products
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-LABELS = {"model": "This model", "popularity": "Popularity", "personal_frequency": "Personal frequency"}
-EXPLAINED = {
-    "popularity": "everybody is shown what sold most in training",
-    "personal_frequency": "everybody is shown what they bought most in training, then what sold most",
-}
+COMPARED = ("recall_10", "recall_100")  # in the slices, unless the evaluation compares by others
 
 
-def render(
-    evaluation: dict[str, Any],
-    curves: dict[str, list[float]],
-    customers: list[dict[str, Any]],
-    metadata: dict[str, Any],
-    model_metadata: dict[str, Any],
-) -> str:
+class Exhibits(NamedTuple):
+    """What the page shows beside the figures of evaluation.json.
+
+    Attributes:
+        curves: Scorer to Recall@1, @2, … up to 100.
+        coverage: Scorer to the share, per tenth of the catalogue from the most to the least bought, of its products
+            that are in at least one customer's top ten; fewer entries for fewer than ten products.
+        shown: Scorer to the share of all places in the top tens that goes to each tenth; of the split's purchases too,
+            as "purchases".
+        products: What `embedding_map.product_map` makes of the candidate embeddings.
+        customers: Cards of `customers.pick`.
+        metadata: metadata.json of the examples.
+        model_metadata: model_metadata.json.
+        versions: Package to version.
+    """
+
+    curves: dict[str, list[float]]
+    coverage: dict[str, list[float]]
+    shown: dict[str, list[float]]
+    products: ProductMap | None
+    customers: list[dict[str, Any]]
+    metadata: dict[str, Any]
+    model_metadata: dict[str, Any]
+    versions: dict[str, str]
+
+
+def render(evaluation: dict[str, Any], exhibits: Exhibits) -> str:
     """The page as text. Every name in it comes from data and is escaped.
 
     Args:
         evaluation: evaluation.json.
-        curves: Scorer to Recall@1, @2, …
-        customers: Cards of `customers.pick`.
-        metadata: metadata.json of the examples.
-        model_metadata: model_metadata.json.
+        exhibits: The rest.
     """
-    figures = [plots.recall_curves(curves, LABELS), *plots.training(model_metadata.get("training", {}))]
+    metadata, of_model = exhibits.metadata, exhibits.model_metadata
+    compared = list(evaluation["lift"]) or [name for name in COMPARED if name in evaluation["metrics"]["model"]]
+    impact = of_model.get("metadata_impact")
     return page.render(
         TEMPLATE,
         evaluation=evaluation,
-        labels=LABELS,
-        explained=EXPLAINED,
-        best={k: max(found[k] for found in evaluation["recall"].values()) for k in evaluation["recall"]["model"]},
-        plots=figures,
-        customers=customers,
+        said=findings.headline(evaluation),
+        scorers=[labels.scorer(name) for name in evaluation["metrics"]],
+        left_out={labels.scorer(name).label: why for name, why in evaluation["baselines_left_out"].items()},
+        accuracy=tables.figures(evaluation["metrics"], "purchase", "basket"),
+        variety=tables.figures(evaluation["metrics"], "variety"),
+        recall=curves.recall(exhibits.curves) if exhibits.curves else None,
+        compared=[labels.metric(name) for name in compared],
+        slices=tables.slices(evaluation, compared),
+        said_of_slices=[findings.of_slices(evaluation["slices"], name) for name in evaluation["lift"]],
+        too_small=findings.TOO_SMALL,
+        training=curves.training(of_model.get("training", {})),
+        impact=impact,
+        of_impact=[_impact(name, found) for name, found in (impact or {}).items() if name.startswith("recall_")],
+        variety_plots=curves.variety(exhibits.coverage, exhibits.shown),
+        map=products.draw(exhibits.products) if exhibits.products else None,
+        map_caption=products.caption(exhibits.products) if exhibits.products else "",
+        customers=exhibits.customers,
         splits={name: metadata["splits"][name] for name in schema.SPLITS if name in metadata["splits"]},
         products=len(metadata["products"]),
-        towers=_towers(model_metadata.get("feature_config", {})),
-        hyperparameters=_flat(model_metadata.get("hyperparameters", {})),
+        towers=_towers(of_model.get("feature_config", {})),
+        hyperparameters=_flat(of_model.get("hyperparameters", {})),
+        versions=exhibits.versions,
     )
+
+
+def _impact(name: str, found: dict[str, Any]) -> dict[str, Any]:
+    """One row of the table of what the product metadata are worth."""
+    difference = found["difference"]
+    reach = max(abs(difference[end]) for end in ("low", "high")) or 1.0
+    standing = findings.standing(difference)
+    return {
+        "label": labels.metric(name).label,
+        "with": found["with"],
+        "without": found["without"],
+        "difference": difference,
+        "said": findings.of_impact(name, difference),
+        "standing": standing,
+        "whisker": tables.whisker(difference, reach, standing),
+    }
 
 
 def _towers(config: dict[str, Any]) -> list[dict[str, Any]]:
