@@ -5,16 +5,17 @@ from typing import Any
 import numpy as np
 
 from components.common import schema
-from components.common.ranking import NOT_IN_CATALOGUE, ScoreBlock
-from components.evaluator.baselines import Purchases
+from components.common.ranking import NOT_IN_CATALOGUE
 from components.evaluator.data import Split
+from components.evaluator.history import Purchases
+from components.evaluator.scoring import SHOWN, Scorer, top
 
-CUSTOMERS, SHOWN = 12, 10
+CUSTOMERS = 12
 
 
 def pick(
     split: Split,
-    scores: ScoreBlock,
+    scorer: Scorer,
     purchases: Purchases,
     catalogue: list[str],
     products: dict[str, dict[str, Any]],
@@ -23,8 +24,8 @@ def pick(
 
     Args:
         split: The rows, whose customers are shown.
-        scores: The model's scores of the split's queries.
-        purchases: What those customers bought in training.
+        scorer: The model.
+        purchases: What those customers, first of all, bought in training.
         catalogue: Product ids in the order of the scores.
         products: The product lookup of metadata.json.
 
@@ -32,17 +33,21 @@ def pick(
         Per customer {"customer", "training_purchases", "history": [{"name", "count"}],
         "recommended": [{"name", "hit"}], "bought": [{"name", "count", "hit"}], "hits"}.
     """
-    order = np.argsort(purchases.totals(), kind="stable")
+    order = np.argsort(purchases.totals()[: len(split.customers)], kind="stable")
     middle = order[len(order) // 20 : len(order) - len(order) // 20]
     places = np.linspace(0, len(middle) - 1, min(CUSTOMERS, len(middle))).round().astype(int)
     names = [products[product].get(schema.NAME) or product for product in catalogue]
-    return [_card(int(customer), split, scores, purchases, names) for customer in middle[places]]
+    lists = top(scorer.scores, scorer.query[split.first_row[middle[places]]], len(catalogue))
+    return [
+        _card(customer, split, recommended, scorer.target, purchases, names)
+        for customer, recommended in zip(middle[places].tolist(), lists, strict=True)
+    ]
 
 
-def _card(customer: int, split: Split, scores: ScoreBlock, purchases: Purchases, names: list[str]) -> dict[str, Any]:
-    query = int(split.query[np.argmax(split.customer == customer)])
-    recommended = np.argsort(-scores(slice(query, query + 1))[0], kind="stable")[:SHOWN]
-    target = split.target[split.customer == customer]
+def _card(
+    customer: int, split: Split, recommended: np.ndarray, target: np.ndarray, purchases: Purchases, names: list[str]
+) -> dict[str, Any]:
+    target = target[split.customer == customer]
     bought, count = np.unique(target[target != NOT_IN_CATALOGUE], return_counts=True)
     frequent = np.argsort(-count, kind="stable")
     history, times = purchases.of(customer)

@@ -77,4 +77,4 @@ def places(values: np.ndarray, among: np.ndarray) -> np.ndarray:
 
     kind = pa.int64() if values.dtype.kind == "i" else pa.binary()
     found = pc.index_in(pa.array(values, kind), pa.array(among, kind))
-    return np.asarray(pc.fill_null(found, -1)).astype(np.int64)
+    return found.fill_null(-1).to_numpy().astype(np.int64)

@@ -109,7 +109,7 @@ def _score(found: Inputs, others: dict[str, Scorer], ks: tuple[int, ...]) -> dic
 
 def _exhibits(found: Inputs, scored: dict[str, Scored]) -> Exhibits:
     """What the report shows beside the figures."""
-    products = found.metadata["products"]
+    products, model = found.metadata["products"], found.scorers["model"]
     return Exhibits(
         curves={name: exhibits.curve(did) for name, did in scored.items()},
         coverage={name: exhibits.coverage(did) for name, did in scored.items()},
@@ -117,8 +117,8 @@ def _exhibits(found: Inputs, scored: dict[str, Scored]) -> Exhibits:
             "purchases": exhibits.purchases(found),
             **{name: exhibits.places(did) for name, did in scored.items()},
         },
-        products=embedding_map.of(found.embedded["model"].candidates, found.catalogue, products),
-        customers=customers.pick(found),
+        products=embedding_map.product_map(found.embedded["model"].candidates, found.catalogue, products),
+        customers=customers.pick(found.split, model, found.history.by_customer, found.catalogue, products),
         metadata=found.metadata,
         model_metadata=found.models["model"].metadata,
         versions=exhibits.versions(),

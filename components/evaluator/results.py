@@ -30,7 +30,7 @@ class Results:
         self.slices = slices
         split = scored["model"].split
         bootstrap = Bootstrap(len(split.customers))
-        self.replicates = len(bootstrap.weights)
+        self.rows, self.replicates = split.rows, len(bootstrap.weights)
         self.scorers: dict[str, dict[str, Estimate]] = {}
         self.sliced: set[str] = set()
         for name, did in scored.items():
@@ -82,6 +82,7 @@ class Results:
             "label": part.label,
             "rows": len(part.rows),
             "customers": part.customers,
+            "share": len(part.rows) / self.rows,
         }
         if not len(part.rows):
             return facts

@@ -30,15 +30,15 @@ def test_recall_of_the_model_and_the_baselines_by_hand(evaluated: tuple[dict[str
 
     Model: 0, 3, 0+3, 0, 0+1. Popularity (counts 3 3 1 1): 0+1, 2+1, 2+1, 2+1, 0+1.
     By city (Ulm 3 3 1 0, Köln 0 0 0 1, Bonn nothing, so popularity): 0+1, 3, 2, 0, 0+1.
-    Personal, smoothed by 10 x (3 3 1 1)/8 = 3.75 3.75 1.25 1.25 (ann 6.75 4.75 1.25 1.25, bob 3.75 5.75 2.25 1.25,
-    cyd 3.75 3.75 1.25 2.25, dan is new): 0, 2+1, 2, 2, 0+1.
+    Personal, smoothed by half of the average customer's 8/3 purchases, 4/3 x (3 3 1 1)/8 = .5 .5 .17 .17 (ann 3.5 1.5
+    .17 .17, bob .5 2.5 1.17 .17, cyd .5 .5 .17 1.17, dan is new): 0, 2+1, 1, 0, 0+1.
     """
     document, _ = evaluated
     hits = {
         "model": [1 + 1 / 4 + 1 + 1 / 2, 1 + 2 / 4 + 1 + 1, 1 + 3 / 4 + 1 + 1, 5],
         "popularity": [1 / 2 + 1 / 2, 2, 1 + 1 / 2 * 3 + 1, 5],
         "popularity_by_city": [1 / 2 + 1 + 1 / 2, 3, 4, 5],
-        "personal_frequency": [1 + 1 / 2, 2, 1 + 1 / 2 + 3, 5],
+        "personal_frequency": [1 + 1 + 1 / 2, 4, 1 + 1 / 2 + 3, 5],
     }
     for scorer, expected in hits.items():
         for k, hit in enumerate(expected, 1):
@@ -139,9 +139,10 @@ def test_baselines_agree_with_counters_on_random_purchases(tmp_path: Path) -> No
         ks=(1, 5, 10),
     )
     sold, pairs = Counter(product for _, product in train), Counter(train)
+    prior = 0.5 / len({customer for customer, _ in train})
     for scorer, score in (
         ("popularity", lambda customer, product: sold[product]),
-        ("personal_frequency", lambda customer, product: pairs[customer, product] + 10 * sold[product] / len(train)),
+        ("personal_frequency", lambda customer, product: pairs[customer, product] + prior * sold[product]),
     ):
         for k in (1, 5, 10):
             expected = np.mean([_expected_hit(score, customer, product, catalogue, k) for customer, product in test])
@@ -171,7 +172,7 @@ def test_the_report_stands_alone_and_escapes_product_names(evaluated: tuple[dict
     assert "Crème fraîche &amp; Käse" in page
     assert "Молоко 3,2 %" in page
     assert not re.search(r"""(src|href)=["'](?!#)""", page.replace('xlink:href="#', 'xlink:href="#'))
-    assert page.count('role="img" aria-label="Line chart') == 3
+    assert page.count('role="img" aria-label="Line chart') == 5
     assert "chance is 1.386" in page
 
 
@@ -188,7 +189,8 @@ def test_a_model_without_a_training_record_still_has_a_report(world: dict[str, A
     model = fake_model.write_model(tmp_path / "model")
     evaluate(**{**world, "model": model}, output_path=str(tmp_path / "evaluation"), ks=(1,), split="validation")
     page = (tmp_path / "evaluation/report.html").read_text(encoding="utf-8")
-    assert page.count('role="img"') == 1
+    assert page.count('role="img"') == 4
+    assert "Training loss" not in page
     assert "Settings" not in page
 
 
