@@ -83,7 +83,7 @@ def training(
         ks: Cut-offs of Recall@k; the gate looks at the largest.
         must_beat: The baseline to beat: popularity, popularity_by_city, personal_frequency, ease, best or none.
         margin: Recall may be this much below the champion's, at the lower end of the difference's 95% interval.
-        slice_margin: In no slice may Recall surely be further than this below the champion's.
+        slice_margin: In no slice may Recall clearly be further than this below the champion's.
         min_coverage: The least share of the catalogue that must be in at least one customer's first ten.
         floors: The least Recall in slices, for example {"all": 0.2, "history.explore": 0.02}.
     """

@@ -42,10 +42,10 @@ def evaluate(
         champion: model/ of the model in production, which is scored on the same purchases; "" where there is none.
         ks: Cut-offs of Recall@k; the gate looks at the largest.
         split: The rows to rank.
-        must_beat: The baseline that the model's Recall must surely be above; best is the one that does best, none asks
+        must_beat: The baseline that the model's Recall must clearly be above; best is the one that does best, none asks
             for nothing.
         margin: Recall may be this much below the champion's, at the lower end of the difference's 95% interval.
-        slice_margin: In no slice may Recall surely be further than this below the champion's.
+        slice_margin: In no slice may Recall clearly be further than this below the champion's.
         min_coverage: The least share of the catalogue that must be in at least one customer's first ten.
         floors: The least Recall in slices, by name: all, history.explore, customers.unseen, "category.Fresh food", …;
             evaluation.json lists them.

@@ -58,7 +58,7 @@ def verdict(results: Results, thresholds: Thresholds) -> dict[str, Any]:
     """Promote, or not, and every reason.
 
     - champion: the lower end of the interval of the paired difference in Recall is not below -margin (non-inferiority),
-      and in no slice of FEWEST_ROWS rows or more the difference is surely below -slice_margin.
+      and in no slice of FEWEST_ROWS rows or more the difference is clearly below -slice_margin.
     - floor: no slice that `floors` names has a lower Recall than its floor there.
     - baseline: the lower end of the interval of the difference to the baseline is above 0.
     - coverage: enough of the catalogue is shown to somebody.
@@ -95,9 +95,8 @@ def _against_champion(results: Results, thresholds: Thresholds) -> list[Reason]:
             there = results.difference("model", "champion", metric, number)
             if there.high < -thresholds.slice_margin:
                 worst.append(f"{part.label} ({part.group}) {_signed(there)}")
-    text = f"No slice falls surely more than {thresholds.slice_margin:g} below the champion in {_name(metric)}."
-    if worst:
-        text = f"More than {thresholds.slice_margin:g} below the champion in {_name(metric)}: {'; '.join(worst)}."
+    below = f"clearly more than {thresholds.slice_margin:g} below the champion in {_name(metric)}"
+    text = f"These slices are {below}: {'; '.join(worst)}." if worst else f"No slice is {below}."
     return [*found, Reason("champion", not worst, text)]
 
 
@@ -125,7 +124,7 @@ def _against_baseline(results: Results, name: str) -> Reason:
     return Reason(
         "baseline",
         passed,
-        f"{_name(metric)} {'beats' if passed else 'does not surely beat'} the baseline {name.replace('_', ' ')}, "
+        f"{_name(metric)} {'beats' if passed else 'does not clearly beat'} the baseline {name.replace('_', ' ')}, "
         f"which reaches {_of(results, name, metric)}: the difference is {_signed(difference)}.",
     )
 

@@ -67,6 +67,12 @@ def metric(name: str) -> Metric:
     return Metric(name, f"{label}@{k}" if k else label, text, group)
 
 
+def order(name: str) -> int:
+    """The place of a metric's family in tables; those of one family stay as they are, unknown ones come last."""
+    family = name if name in FAMILIES else name.rpartition("_")[0]
+    return list(FAMILIES).index(family) if family in FAMILIES else len(FAMILIES)
+
+
 def in_words(name: str) -> str:
     """A metric's name within a sentence, where no heading says that it is of baskets."""
     found = metric(name)

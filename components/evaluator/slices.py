@@ -14,7 +14,7 @@ LARGEST = 12  # categories and cities that are listed by name
 FEW, SOME = 5, 20  # training purchases, of a customer or a product
 
 GROUPS = {
-    "history": "Bought before or new to the customer",
+    "history": "By whether the customer had bought the product before",
     "customers": "By the customer's training purchases",
     "products": "By the product's training purchases",
     "popularity": "By the product's popularity, tenths of the catalogue",
@@ -47,15 +47,15 @@ def cut(found: Inputs) -> list[Slice]:
     tenth = np.where(known, popularity_tenth(sold)[target], -1)
     categories, category = _categories(split, found.metadata["products"])
     cuts = [
-        ("history", "repeat", "bought before by the customer", history.repeat),
-        ("history", "explore", "never bought before by the customer", ~history.repeat),
-        ("customers", "unseen", "not in training", bought == 0),
-        ("customers", "few", f"1 to {FEW}", (bought >= 1) & (bought <= FEW)),
-        ("customers", "some", f"{FEW + 1} to {SOME}", (bought > FEW) & (bought <= SOME)),
-        ("customers", "many", f"more than {SOME}", bought > SOME),
-        ("products", "unseen", "not in training", times_sold == 0),
-        ("products", "rare", f"1 to {SOME}", (times_sold >= 1) & (times_sold <= SOME)),
-        ("products", "common", f"more than {SOME}", times_sold > SOME),
+        ("history", "repeat", "repeat purchases", history.repeat),
+        ("history", "explore", "products new to the customer", ~history.repeat),
+        ("customers", "unseen", "customers not in training", bought == 0),
+        ("customers", "few", f"customers with 1 to {FEW}", (bought >= 1) & (bought <= FEW)),
+        ("customers", "some", f"customers with {FEW + 1} to {SOME}", (bought > FEW) & (bought <= SOME)),
+        ("customers", "many", f"customers with more than {SOME}", bought > SOME),
+        ("products", "unseen", "products not in training", times_sold == 0),
+        ("products", "rare", f"products sold 1 to {SOME} times", (times_sold >= 1) & (times_sold <= SOME)),
+        ("products", "common", "products sold more often", times_sold > SOME),
         *(("popularity", str(i + 1), _tenth(i), tenth == i) for i in range(10)),
         ("popularity", "none", "outside the catalogue", tenth == -1),
     ]
@@ -69,7 +69,7 @@ def cut(found: Inputs) -> list[Slice]:
 
 
 def _tenth(number: int) -> str:
-    return {0: "most-bought tenth", 9: "least-bought tenth"}.get(number, f"tenth {number + 1}")
+    return {0: "the most-bought tenth", 9: "the least-bought tenth"}.get(number, f"tenth {number + 1} of the catalogue")
 
 
 def _categories(split: Split, products: dict[str, dict[str, Any]]) -> tuple[list[str], np.ndarray]:

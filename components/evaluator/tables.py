@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from components.common.page import decimal, signed
 from components.evaluator.findings import TOO_SMALL, Interval, Standing, standing
-from components.evaluator.labels import GROUPS, Group, Metric, Scorer, metric, scorer
+from components.evaluator.labels import GROUPS, Group, Metric, Scorer, metric, order, scorer
 
 
 class Cell(NamedTuple):
@@ -55,7 +55,8 @@ class Row(NamedTuple):
 
 def figures(metrics: dict[str, dict[str, Interval]], *kinds: Group) -> Figures:
     """The table of some kinds of metrics; the highest figures stand out where more is better."""
-    names = [name for kind in kinds for name in metrics["model"] if metric(name).group == kind]
+    ordered = sorted(metrics["model"], key=order)
+    names = [name for kind in kinds for name in ordered if metric(name).group == kind]
     best = {name: max(found[name]["value"] for found in metrics.values() if name in found) for name in names}
     return Figures(
         groups=[(GROUPS[kind], n) for kind in kinds if (n := sum(metric(name).group == kind for name in names))],

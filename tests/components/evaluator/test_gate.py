@@ -54,7 +54,7 @@ def test_a_model_above_its_baseline_is_promoted_without_a_champion() -> None:
 def test_a_model_that_only_equals_its_baseline_is_not() -> None:
     ((rule, text),) = failed(verdict(results(model=(0.4, 0.5), popularity=(0.4, 0.5)), Thresholds()))
     assert rule == "baseline"
-    assert "does not surely beat the baseline popularity" in text
+    assert "does not clearly beat the baseline popularity" in text
     assert failed(verdict(results(model=(0.4, 0.5), popularity=(0.4, 0.5)), Thresholds(must_beat="none"))) == []
 
 
