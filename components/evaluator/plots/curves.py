@@ -19,7 +19,7 @@ def recall(curves: dict[str, list[float]]) -> Plot:
     return Plot(
         title=f"Recall@k of every scorer; beside its name, Recall@{last}",
         alt=f"Line chart of Recall@k for k from 1 to {last}. At k = {last}: {ends}.",
-        svg=chart(range(1, last + 1), lines, "products shown (k)"),
+        svg=chart("recall", range(1, last + 1), lines, "products shown (k)"),
         keys=[line.key for line in lines],
     )
 
@@ -62,7 +62,7 @@ def _loss(epochs: list[int], loss: list[float], chance: float | None) -> Plot:
     if chance is not None:
         lines.append(Line(Key("chance", 0, decimal(chance)), [chance] * len(loss)))
         alt = f"{alt}; chance is {chance:.3f}"
-    svg = chart(epochs, lines, "epoch", from_zero=False, dots=len(epochs) < 3)
+    svg = chart("loss", epochs, lines, "epoch", from_zero=False, dots=len(epochs) < 3)
     return Plot("Training loss", f"{alt}.", svg, [line.key for line in lines])
 
 
@@ -75,7 +75,7 @@ def _validation(epochs: list[int], recalls: dict[int, list[float]]) -> Plot:
     return Plot(
         title="Recall on the validation split",
         alt=f"Line chart of Recall on the validation split over {len(epochs)} epochs: {best}.",
-        svg=chart(epochs, lines, "epoch", dots=len(epochs) < 3),
+        svg=chart("validation", epochs, lines, "epoch", dots=len(epochs) < 3),
         keys=[line.key for line in lines],
     )
 
@@ -90,7 +90,7 @@ def _tenths(title: str, what: str, shares: dict[str, list[float]]) -> Plot:
         title=title,
         alt=f"Line chart of the {what} by {unit} of the catalogue. In the most and the least bought {unit}: {ends}.",
         svg=chart(
-            range(1, groups + 1), lines, f"{unit}s of the catalogue, 1 = most bought", percent=True, dots=groups > 1
+            title, range(1, groups + 1), lines, f"{unit}s of the catalogue, 1 = most bought", percent=True, dots=True
         ),
         keys=[line.key for line in lines],
     )

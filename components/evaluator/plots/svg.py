@@ -1,14 +1,35 @@
-"""Line charts as SVG elements whose colours, dashes and type come from page.css: light, dark and on paper alike."""
+"""Line charts by matplotlib, whose colours, dashes and type come from page.css: light, dark and on paper alike."""
 
-import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import io
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import matplotlib as mpl
 from markupsafe import Markup
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 WIDTH, HEIGHT = 400, 270
-LEFT, RIGHT, TOP, BOTTOM = 44, 14, 8, 44
-TICKS = 6
+# What is drawn in these colours gets a class of page.css instead.
+CLASSES = {"#010101": "line", "#020202": "dot", "#030303": "rule"}
+LINE, DOT, RULE = CLASSES
+STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text: the page's type, selectable, read aloud
+    "path.simplify": False,  # every value is in the drawing
+    "font.size": 11.5,
+    "axes.autolimit_mode": "round_numbers",
+    "axes.formatter.useoffset": False,
+    "axes.xmargin": 0,
+    "axes.ymargin": 0,
+    "xtick.bottom": False,
+    "ytick.left": False,
+    "ytick.major.pad": 6,
+    "lines.markersize": 6,
+    "lines.markeredgewidth": 0,
+}
+ROUND = [1, 2, 5, 10]
+NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 class Key(NamedTuple):
@@ -45,6 +66,7 @@ class Plot(NamedTuple):
 
 
 def chart(
+    name: str,
     x: Sequence[int],
     lines: Sequence[Line],
     x_label: str,
@@ -56,6 +78,7 @@ def chart(
     """Draws lines over whole numbers.
 
     Args:
+        name: Another one for every chart of a page: ids are made from it.
         x: Ascending, at least one.
         lines: The first is drawn last, on top of the others.
         x_label: Below the x axis.
@@ -63,60 +86,33 @@ def chart(
         from_zero: The y axis begins at 0 and not at the lowest value.
         dots: Every value gets a dot; lines of one value always do.
     """
-    values = [value for line in lines for value in line.values]
-    y_ticks, decimals = ticks(0 if from_zero else min(values), max(values))
-    across = _scale(x[0], x[-1], LEFT, WIDTH - RIGHT)
-    up = _scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
-    parts = [
-        *(_y_tick(up(tick), _text(tick, decimals, percent=percent)) for tick in y_ticks),
-        *(_x_tick(across(tick), str(tick)) for tick in whole_ticks(x[0], x[-1])),
-        Markup('<text x="{:.0f}" y="{}" text-anchor="middle">{}</text>').format(
-            (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, x_label
-        ),
-    ]
-    for line in reversed(lines):
-        points = [(across(place), up(value)) for place, value in zip(x, line.values, strict=False)]
-        path = " ".join(f"{a:.2f},{b:.2f}" for a, b in points)
-        drawn = [Markup('<polyline class="line" points="{}"/>').format(path)] if len(points) > 1 else []
-        if dots or len(points) == 1:
-            drawn += [Markup('<circle class="dot" cx="{:.2f}" cy="{:.2f}" r="3"/>').format(a, b) for a, b in points]
-        parts.append(Markup('<g class="s{}">{}</g>').format(line.key.series, Markup("").join(drawn)))
-    return Markup('<svg viewBox="0 0 {} {}">{}</svg>').format(WIDTH, HEIGHT, Markup("").join(parts))
+    with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure = Figure((WIDTH / 72, HEIGHT / 72), layout="constrained", frameon=False)
+        axes = figure.subplots(subplot_kw={"frame_on": False, "xlabel": x_label})
+        axes.grid(axis="y", color=RULE, clip_on=False)
+        whole = MaxNLocator(10, steps=ROUND, integer=True)
+        axes.xaxis.set_major_locator(whole if len(x) > 1 else FixedLocator(x))
+        axes.yaxis.set_major_locator(MaxNLocator(7, steps=ROUND))
+        if percent:
+            axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
+        if from_zero:
+            highest = max(value for line in lines for value in line.values)
+            axes.update_datalim([(x[0], 0), (x[0], highest or 1)])
+        for line in reversed(lines):
+            drawn = axes.plot(x[: len(line.values)], line.values, color=LINE, markerfacecolor=DOT, clip_on=False)
+            drawn[0].set(gid=f"s{line.key.series}", marker="o" if dots or len(line.values) == 1 else "")
+        drawing = io.StringIO()
+        figure.savefig(drawing, format="svg", metadata=NO_METADATA)
+    return _for_the_page(drawing.getvalue())
 
 
-def ticks(low: float, high: float) -> tuple[list[float], int]:
-    """Round values that enclose low and high, and the decimals that tell them apart."""
-    span = high - low or abs(high) or 1.0
-    size = 10.0 ** math.floor(math.log10(span / TICKS))
-    step = next(size * factor for factor in (1, 2, 5, 10) if span / (size * factor) <= TICKS)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    return [round(place * step, decimals) for place in range(first, max(last, first + 1) + 1)], decimals
-
-
-def whole_ticks(first: int, last: int) -> list[int]:
-    """The first value, and the round whole numbers up to the last that do not crowd it."""
-    span = last - first
-    sizes = (10**power * factor for power in range(10) for factor in (1, 2, 5))
-    step = 1 if span <= 2 * TICKS else next(size for size in sizes if span <= TICKS * size)
-    return [first, *(tick for tick in range(step, last + 1, step) if tick > first and tick - first >= step / 2)]
-
-
-def _scale(low: float, high: float, begin: float, end: float) -> Callable[[float], float]:
-    span = high - low or 1.0
-    return lambda value: begin + (value - low) / span * (end - begin)
-
-
-def _text(value: float, decimals: int, *, percent: bool) -> str:
-    return f"{100 * value:.{max(0, decimals - 2)}f}%" if percent else f"{value:.{decimals}f}"
-
-
-def _y_tick(y: float, text: str) -> Markup:
-    return Markup(
-        '<line class="rule" x1="{}" x2="{}" y1="{y:.2f}" y2="{y:.2f}"/>'
-        '<text x="{}" y="{:.2f}" text-anchor="end">{}</text>'
-    ).format(LEFT, WIDTH - RIGHT, LEFT - 6, y + 4, text, y=y)
-
-
-def _x_tick(x: float, text: str) -> Markup:
-    return Markup('<text x="{:.2f}" y="{}" text-anchor="middle">{}</text>').format(x, HEIGHT - BOTTOM + 16, text)
+def _for_the_page(svg: str) -> Markup:
+    """Leaves size and looks to page.css, and no id but those of the dots, which are referred to."""
+    svg = re.sub(r".*?<svg[^>]*>", f'<svg viewBox="0 0 {WIDTH} {HEIGHT}">', svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r"<defs>\s*<style.*?</defs>", "", svg, flags=re.DOTALL)  # would hold for the whole page
+    svg = re.sub(r' id="(s\d)"', r' class="\1"', svg)
+    svg = re.sub(r' id="(?!m[0-9a-f]{10}")[^"]*"', "", svg)
+    for colour, name in CLASSES.items():
+        svg = re.sub(rf'style="[^"]*{colour}[^"]*"', f'class="{name}"', svg)
+    svg = re.sub(r"font-size:[^;]*; font-family:[^;\"]*;? ?", "", svg)
+    return Markup(svg.replace("xlink:href", "href"))  # noqa: S704  matplotlib escapes text
