@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint bench-data bench-train bench-scale bench-recall bench-warm compile lock clean
+.PHONY: help run test test-slow lint bench-data bench-train bench-scale bench-recall bench-warm bench-eval compile lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ bench-recall: $(VENV)/ready  ## what grouping and row-wise Adam do to Recall, th
 
 bench-warm: $(VENV)/ready  ## epochs that a warm start saves (about six minutes)
 	$(BIN)/python -m benchmarks.warm_start $(ARGS)
+
+bench-eval: $(VENV)/ready  ## exact ranks beside TFRS's FactorizedTopK, and the demo's evaluation (about six minutes)
+	$(BIN)/python -m benchmarks.eval $(ARGS)
 
 compile: $(VENV)/ready  ## writes pipeline.json
 	$(BIN)/python compile.py

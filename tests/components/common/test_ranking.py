@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
+from sklearn import metrics
 
 from components.common import ranking
 from components.common.errors import InputError
@@ -211,6 +212,29 @@ def test_agrees_with_in_top_k_where_nothing_ties() -> None:
     for k in (1, 10, 100):
         expected = tf.math.in_top_k(target, scores, k).numpy()
         np.testing.assert_array_equal(recall(better, tied, k), expected.astype(float))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_agrees_with_scikit_learn(seed: int) -> None:
+    """Coverage error is the place of the last relevant label, equal scores counted before it.
+
+    https://scikit-learn.org/stable/modules/model_evaluation.html#coverage-error
+    """
+    rng = np.random.default_rng(seed)
+    untied: np.ndarray = rng.normal(size=(80, 120)).astype("f4")
+    tying: np.ndarray = rng.integers(-4, 5, (80, 120)).astype("f4")
+    target = rng.integers(0, 120, 80)
+    better, tied = count_better(table(untied), np.arange(80), target, candidates=120)
+    assert not tied.any()
+    for k in (1, 5, 10, 50, 100):
+        expected = metrics.top_k_accuracy_score(target, untied, k=k, labels=np.arange(120))
+        assert recall(better, tied, k).mean() == pytest.approx(expected, abs=1e-12)
+    better, tied = count_better(table(tying), np.arange(80), target, candidates=120)
+    for query, wanted in enumerate(target):
+        relevant = np.arange(120)[None] == wanted
+        last = metrics.coverage_error(relevant, tying[query][None])
+        first = 121 - metrics.coverage_error(relevant, -tying[query][None])
+        assert (better[query], tied[query]) == (first - 1, last - first)
 
 
 def test_equal_candidates_tie_wherever_they_stand() -> None:

@@ -1,0 +1,120 @@
+"""Scores of the towers: dot products of embeddings, and how to count the better ones without keeping any.
+
+Defined as: products and sums in float64, the result rounded to float32. A sum may come out differently in its last bits
+where it is added up in another order; rounding those away lets equal candidates tie on every machine, as they should.
+"""
+
+import functools
+
+import numpy as np
+
+from components.common import counting
+
+TILE_BYTES = 4 << 20  # scores that are computed and counted at a time, few enough to stay in the processor's cache
+TILE_CANDIDATES = 4080  # of them
+PAIRS = 4096  # scored at a time in float64
+UNIT = 2.0**-24  # float32 rounds to within this, relatively
+TINY = float(np.finfo(np.float32).tiny)  # what is smaller may be taken for zero
+
+
+class DotProducts:
+    """A score block for `ranking.count_better`: float32 [b, N] from a slice of the queries.
+
+    Args:
+        queries: [U, D].
+        candidates: [N, D].
+    """
+
+    def __init__(self, queries: np.ndarray, candidates: np.ndarray):
+        self.queries, self.candidates = queries, candidates
+
+    def __call__(self, block: slice) -> np.ndarray:
+        return (self.queries[block].astype(np.float64) @ self._columns).astype(np.float32)
+
+    @functools.cached_property
+    def _columns(self) -> np.ndarray:
+        return np.ascontiguousarray(self.candidates.T, np.float64)
+
+    @functools.cached_property
+    def _reach(self) -> np.ndarray:
+        """|q| max |c|, what no score of a query exceeds: float64 [U]."""
+        return _norms(self.queries) * _norms(self.candidates).max()
+
+    @property
+    def countable(self) -> bool:
+        """Whether `count` may be used: the embeddings are float32, finite, and no product of theirs overflows."""
+        if not self.queries.dtype == self.candidates.dtype == np.float32:
+            return False
+        return bool(self._reach.max() < np.finfo(np.float32).max / 2)
+
+    def count(self, query: np.ndarray, target: np.ndarray, tile_queries: int | None = None) -> np.ndarray:
+        """Better and tied candidates of distinct pairs, int64 [2, P].
+
+        Scores are computed in float32, tile by tile. Those that come so near the target's score that rounding may have
+        put them on the wrong side are computed again as defined above, in an order of the sum that depends on D alone.
+        So tiles, blocks and BLAS kernels make no difference.
+
+        Args:
+            query: int [P], ascending.
+            target: int [P].
+            tile_queries: Queries of a tile; by default as many as keep it near TILE_BYTES.
+        """
+        own = self._exact(query, target)
+        margin = self._margin()[query]
+        low, high = (own - margin).astype(np.float32), (own + margin).astype(np.float32)
+        counts = np.zeros((2, len(query)), np.int64)
+        asked = counting.asked(query)
+        columns = min(len(self.candidates), TILE_CANDIDATES)
+        rows = min(tile_queries or max(1, TILE_BYTES // (4 * columns)), len(asked.query))
+        tile = np.empty((rows, columns), np.float32)
+        for top in range(0, len(asked.query), rows):
+            part = asked.part(top, top + rows)
+            queries = self.queries[part.query]
+            for start in range(0, len(self.candidates), columns):
+                candidates = self.candidates[start : start + columns]
+                scores = np.matmul(queries, candidates.T, out=tile[: len(queries), : len(candidates)])
+                for found in counting.counts(scores, part, low, high):
+                    counts[0, found.pair] += found.above
+                    pair, column = _unclear(scores, found, low, high, target[found.pair] - start)
+                    exact = self._exact(query[pair], start + column)
+                    np.add.at(counts[0], pair, exact > own[pair])
+                    np.add.at(counts[1], pair, exact == own[pair])
+        return counts
+
+    def _exact(self, query: np.ndarray, candidate: np.ndarray) -> np.ndarray:
+        """Scores of pairs, float32 [P]."""
+        scores = np.empty(len(query), np.float32)
+        for start in range(0, len(query), PAIRS):
+            part = slice(start, start + PAIRS)
+            left, right = self.queries[query[part]], self.candidates[candidate[part]]
+            scores[part] = np.multiply(left, right, dtype=np.float64).sum(axis=1)
+        return scores
+
+    def _margin(self) -> np.ndarray:
+        """How far from a target's score the float32 score of another candidate decides, float64 [U].
+
+        Summed in whatever order, a product is off by at most D u / (1 - D u) |q| |c| with u = 2^-24 (Higham, Accuracy
+        and Stability of Numerical Algorithms, 2nd ed., section 3.1). Four more units cover the rounding of the exact
+        scores and of the limits themselves; the rest is what underflow costs.
+        """
+        width = self.queries.shape[1]
+        share = width * UNIT / (1 - width * UNIT) + 4 * UNIT
+        largest = np.abs(self.queries).max() + np.abs(self.candidates).max()
+        return share * self._reach + 2 * width * TINY * (1 + float(largest))
+
+
+def _unclear(
+    scores: np.ndarray, found: counting.Counts, low: np.ndarray, high: np.ndarray, target: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pair and column of the scores within the pair's limits, but for the target's own column [p]."""
+    inside = (target >= 0) & (target < scores.shape[1])
+    some = np.flatnonzero(found.at_least - found.above != inside)
+    of_query, pair, target = scores[found.row[some]], found.pair[some], target[some]
+    which, column = np.nonzero((of_query >= low[pair, None]) & (of_query <= high[pair, None]))
+    others = column != target[which]
+    return pair[which[others]], column[others]
+
+
+def _norms(embeddings: np.ndarray) -> np.ndarray:
+    """Lengths of the vectors [R, D], float64 [R]."""
+    return np.sqrt(np.einsum("rd,rd->r", embeddings, embeddings, dtype=np.float64))
