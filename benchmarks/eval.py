@@ -144,12 +144,13 @@ def trained(log: str) -> float:
 
 
 def evaluated(log: str, output: str) -> dict[str, Any]:
-    """One run of the Evaluator; returns the Recalls of the model."""
+    """One run of the Evaluator; returns the model's Recalls."""
     from components.evaluator.evaluate import evaluate
 
     model, examples, vocabularies = (storage.join(log, name) for name in ("model", "examples", "vocabularies.json"))
     document = evaluate(model=model, examples=examples, vocabularies=vocabularies, output_path=output)
-    return {key: document[key] for key in ("rows", "recall")}
+    figures = document["metrics"]["model"]
+    return {name: round(figure["value"], 4) for name, figure in figures.items() if name.startswith("recall_")}
 
 
 if __name__ == "__main__":
