@@ -50,7 +50,7 @@ def run(
         learning_rate: Of Adam, after the warm-up.
         warmup_steps: Steps over which the learning rate rises to its value.
         seed: The same seed gives the same model.
-        champion: model/ of an earlier run, which this run's model must not be worse than.
+        champion: model/ of an earlier run; this run's is released if it is not worse by more than the gate's margin.
     """
     console = Console(highlight=False, soft_wrap=True)
     started = time.monotonic()

@@ -81,18 +81,6 @@ class Bootstrap:
         with np.errstate(divide="ignore", invalid="ignore"):
             return Estimate(above.sum(axis=0) / below.sum(axis=0), (self.weights @ above) / (self.weights @ below))
 
-    def mean(self, values: np.ndarray, customer: np.ndarray) -> Estimate:
-        """Means over rows, resampled by the rows' customers.
-
-        Args:
-            values: float64 [R, M], or [R] for one figure.
-            customer: int [R], each row's customer.
-        """
-        values = values.reshape(len(customer), -1)
-        sums = np.stack([np.bincount(customer, column, len(self.unit)) for column in values.T], axis=1)
-        rows = np.bincount(customer, minlength=len(self.unit)).astype(np.float64)
-        return self.ratio(sums, np.broadcast_to(rows[:, None], sums.shape))
-
     def _by_unit(self, values: np.ndarray) -> np.ndarray:
         """Sums by resampling unit, float64 [U, M]."""
         values = np.asarray(values, np.float64).reshape(len(self.unit), -1)

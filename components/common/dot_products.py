@@ -28,7 +28,7 @@ class DotProducts:
     def __init__(self, queries: np.ndarray, candidates: np.ndarray):
         self.queries, self.candidates = queries, candidates
 
-    def __call__(self, block: slice) -> np.ndarray:
+    def __call__(self, block: slice | np.ndarray) -> np.ndarray:
         return (self.queries[block].astype(np.float64) @ self._columns).astype(np.float32)
 
     @functools.cached_property

@@ -89,7 +89,7 @@ def count_better(
             if first == last:
                 continue
             scores = score_block(slice(start, stop))
-            _check_finite(scores, start)
+            expect_finite(scores, start)
             counts[:, first:last] = _count_pairs(scores, query[first:last] - start, target[first:last])
     better[known], tied[known] = counts[0, pair_of_row], counts[1, pair_of_row]
     return better, tied
@@ -130,7 +130,8 @@ def _count_pairs(scores: np.ndarray, query: np.ndarray, target: np.ndarray) -> n
     return found
 
 
-def _check_finite(scores: np.ndarray, start: int) -> None:
+def expect_finite(scores: np.ndarray, start: int) -> None:
+    """Raises InputError where a score [b, N] is NaN or infinite; `start` is the number of the first query."""
     if np.isfinite(scores.min()) and np.isfinite(scores.max()):
         return
     query, candidate = np.argwhere(~np.isfinite(scores))[0]

@@ -1,6 +1,7 @@
 """Runs the SavedModels of `model/` on raw columns with TensorFlow alone, without a line of the trainer's code."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -108,6 +109,10 @@ def read_metadata(folder: str) -> dict[str, Any]:
     for field in ("model_version", "catalogue"):
         if not metadata.get(field):
             raise InputError(f"{path}, field {field}", "nothing", f"the {field}", TRAIN_AGAIN)
+    catalogue = metadata["catalogue"]
+    if len(set(catalogue)) < len(catalogue):
+        again = next(product for product, times in Counter(catalogue).items() if times > 1)
+        raise InputError(f"{path}, field catalogue", f"product {again} twice", "every product once", TRAIN_AGAIN)
     return metadata
 
 

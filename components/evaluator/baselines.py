@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from components.common.ranking import ScoreBlock
 from components.evaluator.history import Purchases
 from components.evaluator.inputs import Inputs
-from components.evaluator.scoring import Scorer
+from components.evaluator.scoring import Scorer, Scores
 
 # Of the average customer's purchases: so many more does everybody seem to have made, in the proportions of the shop.
 SMOOTHING = 0.5
@@ -35,19 +34,19 @@ def build(found: Inputs) -> tuple[dict[str, Scorer], dict[str, str]]:
     return scorers, left_out
 
 
-def _by_city(purchases: Purchases, share: np.ndarray) -> ScoreBlock:
+def _by_city(purchases: Purchases, share: np.ndarray) -> Scores:
     """What sold most in the row's city; ties, and cities that training does not know, by what sold most everywhere."""
     return lambda block: purchases.dense(block) + share / 2  # below 1, so it never outweighs a purchase
 
 
-def _personal_frequency(purchases: Purchases, share: np.ndarray) -> ScoreBlock:
+def _personal_frequency(purchases: Purchases, share: np.ndarray) -> Scores:
     """What the customer bought most often, smoothed with what everybody buys (a Dirichlet prior)."""
     totals = purchases.totals()
     prior = SMOOTHING * totals.sum() / max(np.count_nonzero(totals), 1) * share
     return lambda block: purchases.dense(block) + prior
 
 
-def ease(purchases: Purchases) -> ScoreBlock:
+def ease(purchases: Purchases) -> Scores:
     """EASE: a linear model from all products that a customer bought to each one of them, fitted in closed form.
 
     B = -P / diag(P) off the diagonal and 0 on it, with P = (XᵀX + λI)⁻¹. X is log(1 + times bought), where the paper
@@ -58,8 +57,16 @@ def ease(purchases: Purchases) -> ScoreBlock:
     inverse = np.linalg.inv(together + max(RIDGE * np.diag(together).mean(), 1e-9) * np.eye(purchases.size))
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
-    # Rounded as embedding_scores are: a BLAS kernel's order of summation must not decide between equal products.
-    return lambda block: (np.log1p(purchases.dense(block)) @ weights).astype(np.float32)
+
+    def scores(owners: slice | np.ndarray) -> np.ndarray:
+        numbers = np.arange(len(purchases.starts) - 1)[owners]
+        found = np.empty((len(numbers), purchases.size), np.float32)  # rounded as embedding_scores are
+        for row, owner in enumerate(numbers):
+            products, counts = purchases.of(owner)
+            found[row] = np.log1p(counts) @ weights[products]
+        return found
+
+    return scores
 
 
 def _together(purchases: Purchases, block: int = 4096) -> np.ndarray:

@@ -43,7 +43,6 @@ def evaluator(
     from components.images import location
 
     folder = location(evaluation)
-    # kfp.local hands small numbers such as 1e-05 on as text.
     document = evaluate(
         model=location(model),
         examples=location(examples),
@@ -52,10 +51,10 @@ def evaluator(
         champion=champion,
         ks=tuple(int(k) for k in ks),
         must_beat=must_beat,  # type: ignore[arg-type]  # evaluate checks the text
-        margin=float(margin),
-        slice_margin=float(slice_margin),
-        min_coverage=float(min_coverage),
-        floors={name: float(floor) for name, floor in floors.items()},
+        margin=margin,
+        slice_margin=slice_margin,
+        min_coverage=min_coverage,
+        floors=floors,
     )
     for scorer, figures in document["metrics"].items():
         for name, figure in figures.items():

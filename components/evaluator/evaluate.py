@@ -42,8 +42,7 @@ def evaluate(
         champion: model/ of the model in production, which is scored on the same purchases; "" where there is none.
         ks: Cut-offs of Recall@k; the gate looks at the largest.
         split: The rows to rank.
-        must_beat: The baseline that the model's Recall must clearly be above; best is the one that does best, none asks
-            for nothing.
+        must_beat: The baseline that the model's Recall must clearly be above; best asks it of every one, none of none.
         margin: Recall may be this much below the champion's, at the lower end of the difference's 95% interval.
         slice_margin: In no slice may Recall clearly be further than this below the champion's.
         min_coverage: The least share of the catalogue that must be in at least one customer's first ten.
@@ -58,11 +57,10 @@ def evaluate(
     """
     started = time.monotonic()
     storage.refuse_overwrite(output_path)
-    thresholds = Thresholds(must_beat, margin, slice_margin, min_coverage, dict(floors or {}))
-    thresholds.check()
+    thresholds = Thresholds.checked(must_beat, margin, slice_margin, min_coverage, floors or {})
     found = inputs.read(model, champion, examples, vocabularies, split)
     ks = _checked(ks, len(found.catalogue))
-    parts = slices.cut(found)
+    parts = slices.cut(found, thresholds.floors)
     others, left_out = baselines.build(found)
     thresholds.expect_possible(parts, left_out)
     scored = _score(found, others, ks)
@@ -100,10 +98,10 @@ def _checked(ks: Sequence[int], catalogue_size: int) -> tuple[int, ...]:
 
 def _score(found: Inputs, others: dict[str, Scorer], ks: tuple[int, ...]) -> dict[str, Scored]:
     """What the models and the baselines do on the rows."""
-    scored = {}
+    scored, taste = {}, found.taste
     for name, scorer in {**found.scorers, **others}.items():
         with progress.step(f"Ranking by {name.replace('_', ' ')}"):
-            scored[name] = scoring.score(scorer, found.split, ks, found.taste)
+            scored[name] = scoring.score(scorer, found.split, ks, taste)
     return scored
 
 

@@ -9,7 +9,6 @@ from components.evaluator.labels import in_words, metric, scorer
 
 Interval = dict[str, float]
 Standing = Literal["better", "worse", "level"]
-TOO_SMALL = 100  # purchases; below, an interval of a slice is too wide and too rough to lean on
 NAMED = 8
 
 
@@ -37,12 +36,12 @@ def of_slices(slices: Iterable[dict[str, Any]], name: str) -> str:
         slices: As in evaluation.json.
         name: Key of the lift, such as recall_10.
     """
-    compared = [part for part in slices if part["rows"] >= TOO_SMALL and name in part.get("lift", {})]
+    compared = [part for part in slices if not part["small"] and name in part.get("lift", {})]
     if not compared:
-        return f"{in_words(name)}: no slice with at least {TOO_SMALL} purchases and a baseline."
+        return f"{in_words(name)}: no slice is large enough to lean on."
     found = Counter(standing(part["lift"][name]) for part in compared)
     text = (
-        f"{in_words(name)}, in slices with at least {TOO_SMALL} purchases: this model is clearly better than the best "
+        f"{in_words(name)}, in the slices that are large enough to lean on: this model is clearly better than the best "
         f"baseline in {found['better']} of {len(compared)} and clearly worse in {found['worse']}; chance may explain "
         f"the difference in {found['level']}."
     )

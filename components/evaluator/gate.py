@@ -6,34 +6,38 @@ from typing import Any, NamedTuple
 from components.common.bootstrap import Interval
 from components.common.errors import InputError, expect_at_least, expect_choice
 from components.evaluator.results import ALL, Results
-from components.evaluator.slices import Slice
+from components.evaluator.slices import FEWEST_CUSTOMERS, Slice
 
 BEST, NONE = "best", "none"
 BASELINES = ("popularity", "popularity_by_city", "personal_frequency", "ease")
-FEWEST_ROWS = 100  # in a slice that the champion is compared on
 
 
 class Thresholds(NamedTuple):
     """What a model must reach; see the Evaluator's flags."""
 
-    must_beat: str = "popularity"
-    margin: float = 0.01
-    slice_margin: float = 0.05
-    min_coverage: float = 0.01
-    floors: Mapping[str, float] = {}
+    must_beat: str
+    margin: float
+    slice_margin: float
+    min_coverage: float
+    floors: dict[str, float]
 
-    def check(self) -> None:
-        """Raises InputError for a flag out of its range."""
-        expect_choice("--must-beat", self.must_beat, (*BASELINES, BEST, NONE))
-        for flag, value in (
-            ("--margin", self.margin),
-            ("--slice-margin", self.slice_margin),
-            ("--min-coverage", self.min_coverage),
-            *((f"--floors, slice {name}", floor) for name, floor in self.floors.items()),
-        ):
-            expect_at_least(flag, value, 0)
-            if value > 1:
-                raise InputError(flag, str(value), "a share, 0 to 1", "Correct the value.")
+    @classmethod
+    def checked(
+        cls, must_beat: str, margin: Any, slice_margin: Any, min_coverage: Any, floors: Mapping[str, Any]
+    ) -> "Thresholds":
+        """Of flags and pipeline parameters; kfp.local hands small numbers such as 1e-05 on as text.
+
+        Raises:
+            InputError: a flag is out of its range.
+        """
+        expect_choice("--must-beat", must_beat, (*BASELINES, BEST, NONE))
+        return cls(
+            must_beat,
+            _share("--margin", margin),
+            _share("--slice-margin", slice_margin),
+            _share("--min-coverage", min_coverage),
+            {name: _share(f"--floors, slice {name}", floor) for name, floor in floors.items()},
+        )
 
     def expect_possible(self, slices: list[Slice], left_out: Mapping[str, str]) -> None:
         """Raises InputError for a floor of a slice that there is not, and for a baseline that was left out."""
@@ -57,83 +61,94 @@ class Reason(NamedTuple):
 def verdict(results: Results, thresholds: Thresholds) -> dict[str, Any]:
     """Promote, or not, and every reason.
 
-    - champion: the lower end of the interval of the paired difference in Recall is not below -margin (non-inferiority),
-      and in no slice of FEWEST_ROWS rows or more the difference is clearly below -slice_margin.
+    - champion: the lower end of the interval of the paired difference in Recall is not below -margin (non-inferiority).
+    - champion_slices: in no slice that is large enough to lean on the difference is clearly below -slice_margin.
     - floor: no slice that `floors` names has a lower Recall than its floor there.
-    - baseline: the lower end of the interval of the difference to the baseline is above 0.
+    - baseline: the lower end of the interval of the difference to the baseline is above 0; to every one for `best`.
     - coverage: enough of the catalogue is shown to somebody.
+
+    Without a champion the last three decide. A comparison of too few customers is not passed: it says nothing.
     """
     reasons = []
     if "champion" in results.scorers:
-        reasons += _against_champion(results, thresholds)
-    reasons += _floors(results, thresholds.floors)
+        reasons += [_champion(results, thresholds.margin), _champion_slices(results, thresholds.slice_margin)]
+    reasons += [_floor(results, key, floor) for key, floor in thresholds.floors.items()]
     if thresholds.must_beat != NONE:
-        reasons.append(_against_baseline(results, thresholds.must_beat))
+        reasons.append(_baseline(results, thresholds.must_beat))
     reasons.append(_coverage(results, thresholds.min_coverage))
     return {
         "promote": all(reason.passed for reason in reasons),
         "reasons": [reason._asdict() for reason in reasons],
+        "thresholds": thresholds._asdict(),
     }
 
 
-def _against_champion(results: Results, thresholds: Thresholds) -> list[Reason]:
-    metric, margin = results.watched, thresholds.margin
-    difference = results.difference("model", "champion", metric)
-    passed = difference.low >= -margin
-    found = [
-        Reason(
-            "champion",
-            passed,
-            f"{_name(metric)} is {_of(results, 'model', metric)}, the champion's on the same purchases "
-            f"{_of(results, 'champion', metric)}: the difference is {_signed(difference)}, "
-            f"{'within' if passed else 'not within'} the margin of {margin:g}.",
-        )
-    ]
-    worst = []
-    for number, part in enumerate(results.slices, 1):
-        if len(part.rows) >= FEWEST_ROWS:
-            there = results.difference("model", "champion", metric, number)
-            if there.high < -thresholds.slice_margin:
-                worst.append(f"{part.label} ({part.group}) {_signed(there)}")
-    below = f"clearly more than {thresholds.slice_margin:g} below the champion in {_name(metric)}"
-    text = f"These slices are {below}: {'; '.join(worst)}." if worst else f"No slice is {below}."
-    return [*found, Reason("champion", not worst, text)]
-
-
-def _floors(results: Results, floors: Mapping[str, float]) -> list[Reason]:
-    numbers = {ALL: 0, **{part.key: number for number, part in enumerate(results.slices, 1)}}
-    found = []
-    for key, floor in floors.items():
-        where = "over all purchases" if key == ALL else f"in the slice {key}"
-        measured = results.interval("model", results.watched, numbers[key])
-        passed = measured is None or measured.value >= floor
-        text = f"There is no purchase {where}, so its floor of {floor:g} says nothing."
-        if measured:
-            than = "not below" if passed else "below"
-            text = f"{_name(results.watched)} {where} is {measured.value:.3f}, {than} its floor of {floor:g}."
-        found.append(Reason("floor", passed, text))
-    return found
-
-
-def _against_baseline(results: Results, name: str) -> Reason:
+def _champion(results: Results, margin: float) -> Reason:
     metric = results.watched
-    if name == BEST:
-        name = results.best_baseline(metric)
-    difference = results.difference("model", name, metric)
-    passed = difference.low > 0
-    return Reason(
-        "baseline",
-        passed,
-        f"{_name(metric)} {'beats' if passed else 'does not clearly beat'} the baseline {name.replace('_', ' ')}, "
-        f"which reaches {_of(results, name, metric)}: the difference is {_signed(difference)}.",
+    difference = results.difference("model", "champion", metric)
+    passed = difference.low >= -margin and _enough(results)
+    text = (
+        f"{_name(metric)} is {_of(results, 'model', metric)}, the champion's on the same purchases "
+        f"{_of(results, 'champion', metric)}: the difference is {_signed(difference)}, "
+        f"{'within' if passed else 'not within'} the margin of {margin:g}{_too_few(results)}."
     )
+    return Reason("champion", passed, text)
+
+
+def _champion_slices(results: Results, margin: float) -> Reason:
+    worse, judged = [], 0
+    for number, part in enumerate(results.slices, 1):
+        if not part.small:
+            judged += 1
+            there = results.difference("model", "champion", results.watched, number)
+            if there.high < -margin:
+                worse.append(f"{part.label} {_signed(there)}")
+    below = f"clearly more than {margin:g} below the champion in {_name(results.watched)}"
+    text = f"None of the {judged} slices that are large enough to tell is {below}."
+    return Reason("champion_slices", not worse, f"These slices are {below}: {'; '.join(worse)}." if worse else text)
+
+
+def _floor(results: Results, key: str, floor: float) -> Reason:
+    number = 0 if key == ALL else [part.key for part in results.slices].index(key) + 1
+    where = "over all purchases" if key == ALL else f"in the slice {key}"
+    measured = results.interval("model", results.watched, number)
+    if measured is None:
+        return Reason("floor", True, f"There is no purchase {where}, so its floor of {floor:g} says nothing.")
+    passed = measured.value >= floor
+    than = "not below" if passed else "below"
+    return Reason(
+        "floor", passed, f"{_name(results.watched)} {where} is {measured.value:.3f}, {than} its floor of {floor:g}."
+    )
+
+
+def _baseline(results: Results, name: str) -> Reason:
+    metric = results.watched
+    names = results.baselines if name == BEST else [name]
+    differences = {one: results.difference("model", one, metric) for one in names}
+    name = min(differences, key=lambda one: differences[one].low)
+    passed = differences[name].low > 0 and _enough(results)
+    text = (
+        f"{_name(metric)} {'beats' if passed else 'does not clearly beat'} the baseline {name.replace('_', ' ')}, "
+        f"which reaches {_of(results, name, metric)}: the difference is {_signed(differences[name])}"
+        f"{_too_few(results)}."
+    )
+    return Reason("baseline", passed, text)
 
 
 def _coverage(results: Results, least: float) -> Reason:
     measured = results.expect("model", results.coverage).value
     passed = measured >= least
     asked = f"{'at least' if passed else 'less than'} the {least:.1%} asked for"
-    return Reason("coverage", passed, f"{measured:.1%} of the catalogue is in somebody's first ten, {asked}.")
+    of = f"the first ten of at least one of {results.listed:,} customers"
+    return Reason("coverage", passed, f"{measured:.1%} of the catalogue is in {of}, {asked}.")
+
+
+def _enough(results: Results) -> bool:
+    return results.customers >= FEWEST_CUSTOMERS
+
+
+def _too_few(results: Results) -> str:
+    return "" if _enough(results) else f", but {results.customers} customers are too few to tell"
 
 
 def _of(results: Results, scorer: str, metric: str) -> str:
@@ -146,3 +161,15 @@ def _name(metric: str) -> str:
 
 def _signed(difference: Interval) -> str:
     return f"{difference.value:+.3f} (95% interval {difference.low:+.3f} to {difference.high:+.3f})"
+
+
+def _share(where: str, value: Any) -> float:
+    """The value as a number from 0 to 1."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(where, repr(value), "a share, 0 to 1", "Correct the value.") from None
+    expect_at_least(where, number, 0)
+    if number > 1:
+        raise InputError(where, str(value), "a share, 0 to 1", "Correct the value.")
+    return number

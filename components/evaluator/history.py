@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from components.common import examples, schema
+from components.common.errors import InputError
 from components.common.ranking import NOT_IN_CATALOGUE
 from components.evaluator import data
 from components.evaluator.data import CITY, FACTS, Split
@@ -36,11 +37,12 @@ class Purchases:
         rows = slice(self.starts[owner], self.starts[owner + 1])
         return self.products[rows], self.counts[rows]
 
-    def dense(self, block: slice) -> np.ndarray:
-        """Counts of a block of owners, float64 [b, N]."""
-        counts = np.zeros((block.stop - block.start, self.size))
-        rows = slice(self.starts[block.start], self.starts[block.stop])
-        owner = np.repeat(np.arange(len(counts)), np.diff(self.starts[block.start : block.stop + 1]))
+    def dense(self, owners: slice | np.ndarray) -> np.ndarray:
+        """Counts of some owners, float64 [b, N]."""
+        begin, end = self.starts[:-1][owners], self.starts[1:][owners]
+        counts = np.zeros((len(begin), self.size))
+        owner = np.repeat(np.arange(len(begin)), end - begin)
+        rows = np.arange(len(owner)) + np.repeat(begin - np.cumsum(end - begin) + (end - begin), end - begin)
         counts[owner, self.products[rows]] = self.counts[rows]
         return counts
 
@@ -84,6 +86,9 @@ def read(files: dict[str, list[str]], split: Split, customers: list[str], catalo
                 folds["customer"].add(data.places(batch[schema.CUSTOMER], owners), product, len(catalogue))
                 if has_city:
                     folds["city"].add(data.places(batch[CITY], split.cities), product, len(catalogue))
+    if not folds["customer"].total.num_rows:
+        found = "no purchase of a product of the model's catalogue"
+        raise InputError(files["train"][0], found, "the purchases that it was trained on", "Use its own examples.")
     return History(
         by_customer=Purchases(folds["customer"].total, len(owners), len(catalogue)),
         by_city=Purchases(folds["city"].total, len(split.cities), len(catalogue)),
@@ -120,16 +125,22 @@ class _FirstTimes:
 
 
 class _Fold:
-    """Adds up the counts of equal pairs."""
+    """Adds up the counts of equal pairs; what is new is merged when there is as much of it as of the old."""
 
     def __init__(self) -> None:
-        self.total = pa.table({"pair": pa.array([], pa.int64()), "count": pa.array([], pa.int64())})
+        self.tables = [pa.table({"pair": pa.array([], pa.int64()), "count": pa.array([], pa.int64())})]
 
     def add(self, owner: np.ndarray, product: np.ndarray, size: int) -> None:
         """Counts one purchase each; those of an unknown owner or product are left out."""
         pair = (owner * size + product)[(owner >= 0) & (product >= 0)]
-        both = pa.concat_tables([self.total, pa.table({"pair": pair, "count": np.ones(len(pair), np.int64)})])
-        self.total = both.group_by("pair").aggregate([("count", "sum")]).rename_columns(["pair", "count"])
+        self.tables.append(pa.table({"pair": pair, "count": np.ones(len(pair), np.int64)}))
+        if sum(table.num_rows for table in self.tables[1:]) >= self.tables[0].num_rows:
+            self.tables = [self.total]
+
+    @property
+    def total(self) -> pa.Table:
+        grouped = pa.concat_tables(self.tables).group_by("pair").aggregate([("count", "sum")])
+        return grouped.rename_columns(["pair", "count"])
 
 
 def _chunks(files: list[str], columns: Mapping[str, str]) -> Iterator[dict[str, np.ndarray]]:

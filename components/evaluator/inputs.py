@@ -96,6 +96,8 @@ def read(model: str, champion: str, examples: str, vocabularies: str, split: str
         _expect_in_vocabulary(loaded["model"].catalogue, known, vocabularies)
         metadata_path = storage.join(examples, schema.METADATA)
         metadata = schema.read_metadata(metadata_path)
+        for name, one in loaded.items():
+            _expect_columns(folders[name], one, metadata["schema"])
         files = {name: shards.shards(storage.join(examples, name)) for name in schema.SPLITS}
         columns = {column: kind for one in loaded.values() for column, kind in one.query.columns.items()}
         with progress.step("Reading the purchases"):
@@ -125,6 +127,19 @@ def _sold_now(name: str, folder: str, model: Model, metadata: dict[str, Any]) ->
         found = "no product of its catalogue among this run's"
         raise InputError(folder, found, "a champion that sells what is sold now", "Name another, or none.")
     return still
+
+
+def _expect_columns(folder: str, model: Model, columns: dict[str, str]) -> None:
+    """Raises InputError where a query model reads a column that the Examples lack, or have with another type."""
+    for column, kind in model.query.columns.items():
+        if columns.get(column) != kind:
+            found = f"{column}, a {columns[column]}" if column in columns else f"no {column}"
+            raise InputError(
+                f"the Examples' schema, for {folder}",
+                found,
+                f"{column}, a {kind}, which this model's query tower reads",
+                "Extract with a feature config that names it, as a feature or under carried.",
+            )
 
 
 def _expect_in_vocabulary(catalogue: list[str], tokens: list[str], path: str) -> None:

@@ -59,11 +59,14 @@ FAMILIES: dict[str, tuple[str, Callable[[float], str], Group]] = {
 
 
 def metric(name: str) -> Metric:
-    """The metric of a key of evaluation.json, such as recall_10."""
+    """The metric of a key of evaluation.json, such as recall_10.
+
+    One that is not listed is shown under its own name, in the table where more is not called better.
+    """
     family, _, k = name.rpartition("_")
     if not k.isdigit():
         family, k = name, ""
-    label, text, group = FAMILIES.get(family, (family, page.decimal, "purchase"))
+    label, text, group = FAMILIES.get(family, (family, page.decimal, "variety"))
     return Metric(name, f"{label}@{k}" if k else label, text, group)
 
 

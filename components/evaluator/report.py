@@ -7,6 +7,7 @@ from components.common import page, schema
 from components.evaluator import findings, labels, tables
 from components.evaluator.embedding_map import ProductMap
 from components.evaluator.plots import curves, products
+from components.evaluator.slices import FEWEST_CUSTOMERS, FEWEST_ROWS
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 COMPARED = ("recall_10", "recall_100")  # in the slices, unless the evaluation compares by others
@@ -60,7 +61,7 @@ def render(evaluation: dict[str, Any], exhibits: Exhibits) -> str:
         compared=[labels.metric(name) for name in compared],
         slices=tables.slices(evaluation, compared),
         said_of_slices=[findings.of_slices(evaluation["slices"], name) for name in evaluation["lift"]],
-        too_small=findings.TOO_SMALL,
+        too_small=(FEWEST_ROWS, FEWEST_CUSTOMERS),
         training=curves.training(of_model.get("training", {})),
         impact=impact,
         of_impact=[_impact(name, found) for name, found in (impact or {}).items() if name.startswith("recall_")],

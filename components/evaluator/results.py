@@ -30,7 +30,9 @@ class Results:
         self.slices = slices
         split = scored["model"].split
         bootstrap = Bootstrap(len(split.customers))
-        self.rows, self.replicates = split.rows, len(bootstrap.weights)
+        self.rows, self.customers = split.rows, len(split.customers)
+        self.listed = len(scored["model"].listed)
+        self.replicates = len(bootstrap.weights)
         self.scorers: dict[str, dict[str, Estimate]] = {}
         self.sliced: set[str] = set()
         for name, did in scored.items():
@@ -83,6 +85,7 @@ class Results:
             "rows": len(part.rows),
             "customers": part.customers,
             "share": len(part.rows) / self.rows,
+            "small": part.small,
         }
         if not len(part.rows):
             return facts

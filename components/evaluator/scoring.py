@@ -1,21 +1,24 @@
 """Scorers, and what one did on a split: exact ranks of every row, and a list for every customer."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from components.common.ranking import BLOCK_BYTES, ScoreBlock, count_better, recall
+from components.common.ranking import BLOCK_BYTES, count_better, expect_finite, recall
 from components.evaluator.data import Split
 
 SHOWN = 10  # products in a customer's list
 MOST_LISTS = 20_000  # customers whose lists are made; of more, a sample
 
 
+Scores = Callable[[slice | np.ndarray], np.ndarray]  # from queries, a slice or their numbers, to float [b, N]
+
+
 class Scorer(NamedTuple):
     """Something that scores a catalogue of N products."""
 
-    scores: ScoreBlock  # from a slice of its queries to float [b, N]
+    scores: Scores
     query: np.ndarray  # int64 [R], the query of each row
     target: np.ndarray  # int64 [R], the row's product in its catalogue, or NOT_IN_CATALOGUE
     sold: np.ndarray  # float64 [N], training purchases of its products
@@ -52,7 +55,7 @@ def score(scorer: Scorer, split: Split, ks: tuple[int, ...], taste: np.ndarray) 
     return Scored(split, ks, better, tied, scorer.sold, listed, lists, taste)
 
 
-def top(scores: ScoreBlock, queries: np.ndarray, candidates: int, k: int = SHOWN) -> np.ndarray:
+def top(scores: Scores, queries: np.ndarray, candidates: int, k: int = SHOWN) -> np.ndarray:
     """The first k candidates of each query, best first; equal scores in the order of the catalogue.
 
     Args:
@@ -68,13 +71,10 @@ def top(scores: ScoreBlock, queries: np.ndarray, candidates: int, k: int = SHOWN
     distinct, place = np.unique(queries, return_inverse=True)
     lists = np.empty((len(distinct), k), np.int64)
     block_rows = max(1, BLOCK_BYTES // (8 * candidates))
-    for start in range(0, int(distinct[-1]) + 1, block_rows):
-        first, last = np.searchsorted(distinct, [start, start + block_rows])
-        if first == last:
-            continue
-        block = scores(slice(start, min(start + block_rows, int(distinct[-1]) + 1)))
-        for number in range(first, last):
-            row = block[distinct[number] - start]
+    for start in range(0, len(distinct), block_rows):
+        block = scores(distinct[start : start + block_rows])
+        expect_finite(block, start)
+        for number, row in enumerate(block, start):
             least = np.partition(row, candidates - k)[candidates - k]
             found = np.flatnonzero(row >= least)  # more than k where several tie with the kth
             lists[number] = found[np.argsort(-row[found], kind="stable")[:k]]

@@ -1,5 +1,6 @@
 """The parts of the split that are looked at by themselves."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ from components.evaluator.inputs import Inputs
 from components.evaluator.scoring import popularity_tenth
 
 LARGEST = 12  # categories and cities that are listed by name
+OTHERS = "(others)"  # the name of the slice of all that are not listed
+FEWEST_ROWS, FEWEST_CUSTOMERS = 100, 30  # below, an interval is too rough to lean on
 FEW, SOME = 5, 20  # training purchases, of a customer or a product
 
 GROUPS = {
@@ -33,13 +36,23 @@ class Slice(NamedTuple):
     customers: int  # that they are of
 
     @property
+    def small(self) -> bool:
+        """Too small to lean on: the bootstrap of a few customers knows only these few."""
+        return len(self.rows) < FEWEST_ROWS or self.customers < FEWEST_CUSTOMERS
+
+    @property
     def key(self) -> str:
         """How a floor names it."""
         return f"{self.group}.{self.name}"
 
 
-def cut(found: Inputs) -> list[Slice]:
-    """All slices, empty ones among them; those of a group do not overlap, and together they hold every row."""
+def cut(found: Inputs, named: Iterable[str] = ()) -> list[Slice]:
+    """All slices, empty ones among them; those of a group do not overlap, and together they hold every row.
+
+    Args:
+        found: The rows.
+        named: Keys of categories and cities that are cut by name even where they are not among the largest.
+    """
     split, history, target, sold = found.split, found.history, found.target, found.sold
     bought = history.by_customer.totals()[split.customer]
     known = target != NOT_IN_CATALOGUE
@@ -59,9 +72,10 @@ def cut(found: Inputs) -> list[Slice]:
         *(("popularity", str(i + 1), _tenth(i), tenth == i) for i in range(10)),
         ("popularity", "none", "outside the catalogue", tenth == -1),
     ]
-    cuts += _largest("category", categories, category)
+    cuts += _largest("category", categories, category, named)
     if len(split.cities):
-        cuts += _largest("city", [city.decode(errors="replace") for city in split.cities], split.city)
+        cities = [city.decode(errors="backslashreplace") for city in split.cities]
+        cuts += _largest("city", cities, split.city, named)
     return [
         Slice(group, name, label, np.flatnonzero(rows), len(np.unique(split.customer[rows])))
         for group, name, label, rows in cuts
@@ -80,11 +94,17 @@ def _categories(split: Split, products: dict[str, dict[str, Any]]) -> tuple[list
     return names.tolist(), number[product]
 
 
-def _largest(group: str, names: list[str], of_row: np.ndarray) -> list[tuple[str, str, str, np.ndarray]]:
-    """One slice for each of the largest, and one for all others."""
+def _largest(
+    group: str, names: list[str], of_row: np.ndarray, named: Iterable[str]
+) -> list[tuple[str, str, str, np.ndarray]]:
+    """One slice for each of the largest and of the named, and one for all others."""
     counts = np.bincount(of_row, minlength=len(names))
     first = sorted(range(len(names)), key=lambda number: (-counts[number], names[number]))[:LARGEST]
+    asked = [key.removeprefix(f"{group}.") for key in named if key.startswith(f"{group}.")]
+    first += [number for number, name in enumerate(names) if name in asked and number not in first]
     found = [(group, names[number], names[number] or "without", of_row == number) for number in first]
+    nothing = np.zeros(len(of_row), bool)
+    found += [(group, name, name, nothing) for name in asked if name not in (*names, OTHERS)]
     if len(names) > len(first):
-        found.append((group, "others", f"{len(names) - len(first):,} others", ~np.isin(of_row, first)))
+        found.append((group, OTHERS, f"{len(names) - len(first):,} others", ~np.isin(of_row, first)))
     return found

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from components.common.page import decimal, signed
-from components.evaluator.findings import TOO_SMALL, Interval, Standing, standing
+from components.evaluator.findings import Interval, Standing, standing
 from components.evaluator.labels import GROUPS, Group, Metric, Scorer, metric, order, scorer
 
 
@@ -75,12 +75,12 @@ def slices(evaluation: dict[str, Any], names: list[str]) -> dict[str, list[Row]]
         evaluation: evaluation.json.
         names: The metrics to compare the model and the best baseline by.
     """
-    everything = {**evaluation, "group_label": "", "label": "All purchases", "share": 1.0}
+    everything = {**evaluation, "group_label": "", "label": "All purchases", "share": 1.0, "small": False}
     parts = [everything, *evaluation["slices"]]
     reach = {name: _reach(parts, name) for name in names}
     groups: dict[str, list[Row]] = {}
     for part in parts:
-        small = part["rows"] < TOO_SMALL
+        small = part["small"]
         compared = [_compared(part, name, reach[name], small=small) for name in names]
         row = Row(part["label"], part["rows"], part["share"], small, compared)
         groups.setdefault(part["group_label"], []).append(row)
@@ -109,7 +109,7 @@ def _cell(found: Interval, text: Callable[[float], str], *, best: bool = False) 
 
 def _reach(parts: list[dict[str, Any]], name: str) -> float:
     """The furthest from 0 that an interval goes in a slice that is large enough."""
-    lifts = [part["lift"][name] for part in parts if part["rows"] >= TOO_SMALL and name in part.get("lift", {})]
+    lifts = [part["lift"][name] for part in parts if not part["small"] and name in part.get("lift", {})]
     return max([abs(lift[end]) for lift in lifts for end in ("low", "high")], default=0.0) or 1.0
 
 

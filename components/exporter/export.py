@@ -38,7 +38,7 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
             recommend what its towers say; nothing is written.
     """
     storage.refuse_overwrite(output_path)
-    measured = _read_evaluation(evaluation)
+    measured, source = _read_evaluation(evaluation), model
     with contextlib.ExitStack() as stack:
         model, examples = (stack.enter_context(staging.staged(path)) for path in (model, examples))
         metadata = saved_models.read_metadata(model)
@@ -52,6 +52,7 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
         release = {
             "format_version": FORMAT_VERSION,
             "model_version": metadata["model_version"],
+            "model": source,
             "verdict": measured["verdict"],
             "metrics": measured["metrics"]["model"],
         }
@@ -78,13 +79,27 @@ def _read_evaluation(folder: str) -> dict[str, Any]:
     path = storage.join(folder, "evaluation.json")
     measured = storage.read_json(path, "the evaluation.json of the Evaluator")
     schema.expect_version(path, measured, EVALUATION_VERSION, "Evaluator")
+    again = "Run the Evaluator again."
     for field in ("model_version", "verdict", "metrics"):
         if not measured.get(field):
-            raise InputError(f"{path}, field {field}", "nothing", f"the {field}", "Run the Evaluator again.")
-    promote = measured["verdict"].get("promote")
-    if not isinstance(promote, bool):  # any other text would count as a yes
-        raise InputError(f"{path}, field verdict.promote", repr(promote), "true or false", "Run the Evaluator again.")
+            raise InputError(f"{path}, field {field}", "nothing", f"the {field}", again)
+    if measured.get("split") != "test":
+        found = repr(measured.get("split"))
+        raise InputError(f"{path}, field split", found, "test, which training has not seen", again)
+    promote, passed = _verdict(measured["verdict"])
+    if promote is not passed:  # any other text would count as a yes
+        raise InputError(f"{path}, field verdict.promote", repr(promote), "true where all reasons passed", again)
+    if not isinstance(measured["metrics"], dict) or not measured["metrics"].get("model"):
+        raise InputError(f"{path}, field metrics", "no figures of the model", "those of the model", again)
     return measured
+
+
+def _verdict(verdict: Any) -> tuple[Any, bool]:
+    """What the verdict says, and what its reasons say."""
+    try:
+        return verdict["promote"], all(reason["passed"] is True for reason in verdict["reasons"])
+    except (KeyError, TypeError):
+        return verdict, False
 
 
 def _verified(model: str, examples: str) -> tuple[dict[str, Any], np.ndarray]:

@@ -145,7 +145,7 @@ def write_examples(
     has_city: bool = True,
 ) -> str:
     """Writes examples/: a split every thousand seconds, two rows of it a second."""
-    facts, columns = {}, {"cust_person_id": "string", "product_id": "int64", "timestamp": "int64"}
+    facts, columns = {}, {"cust_person_id": "string", "product_id": "int64", "timestamp": "int64", "revenue": "float"}
     for number, (split, rows) in enumerate({"train": train, "validation": validation, "test": test}.items()):
         (folder / split).mkdir(parents=True)
         _write_shard(folder / split / "part-00000-of-00001.tfrecord.gz", rows, BEGIN + 1000 * number, has_city)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ def test_evaluator_and_exporter_as_the_pipeline_calls_them(world: dict[str, str]
         report=report,
         ks=[1.0, 2.0],  # a pipeline's numbers arrive as floats
         must_beat="none",
+        margin=0.02,
+        slice_margin=0.03,
         min_coverage="1e-05",  # and kfp.local's small ones as text
         floors={"history.repeat": 0.25},
     )
@@ -27,6 +30,14 @@ def test_evaluator_and_exporter_as_the_pipeline_calls_them(world: dict[str, str]
     assert metrics.metadata["personal_frequency_recall_2"] == pytest.approx(4 / 6)
     assert (tmp_path / "report").read_text() == (tmp_path / "evaluation/report.html").read_text()
     exporter.python_func(model=model, examples=examples, evaluation=evaluation, release=release, metrics=proof)
+    document = json.loads((tmp_path / "evaluation/evaluation.json").read_text())
+    assert document["verdict"]["thresholds"] == {
+        "must_beat": "none",
+        "margin": 0.02,
+        "slice_margin": 0.03,
+        "min_coverage": 1e-5,
+        "floors": {"history.repeat": 0.25},
+    }
     assert metrics.metadata["promote"] == 1
     assert metrics.metadata["reason_1"] == (
         "yes: Recall@2 in the slice history.repeat is 0.625, not below its floor of 0.25."

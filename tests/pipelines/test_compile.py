@@ -49,6 +49,16 @@ def test_it_is_a_straight_line_of_five_steps(document: dict) -> None:
     assert not any("triggerPolicy" in task for task in tasks.values())
 
 
+def test_parameters_reach_the_parameters_of_their_name(document: dict) -> None:
+    names = set(document["root"]["inputDefinitions"]["parameters"])
+    for task in document["root"]["dag"]["tasks"].values():
+        for name, given in task["inputs"].get("parameters", {}).items():
+            if name in names:
+                assert given == {"componentInputParameter": name}
+    thresholds = {"champion", "must_beat", "margin", "slice_margin", "min_coverage", "floors", "ks"}
+    assert thresholds <= set(document["root"]["dag"]["tasks"]["evaluator"]["inputs"]["parameters"])
+
+
 def test_ingest_and_release_are_never_cached(document: dict) -> None:
     cached = {
         name: task.get("cachingOptions", {}).get("enableCache", False)

@@ -14,5 +14,10 @@ def measure(scored: Scored) -> dict[str, Measure]:
     """Everything that is measured of one scorer, by name."""
     found: dict[str, Measure] = {}
     for module in sorted(module.name for module in pkgutil.iter_modules(__path__)):
-        found |= getattr(importlib.import_module(f"{__name__}.{module}"), module)(scored)
+        measured = getattr(importlib.import_module(f"{__name__}.{module}"), module)(scored)
+        if not found.keys().isdisjoint(measured):
+            raise ValueError(
+                f"{module}.py measures {', '.join(found.keys() & measured)}, which another metric does too"
+            )
+        found |= measured
     return found

@@ -297,7 +297,13 @@ def _slice(
     """A slice whose Recall@10 is given for the model, personal frequency and EASE; Recall@100 is 0.3 higher."""
     head = {"group": group, "group_label": group_label, "name": name, "label": label}
     found = dict(zip(("model", "personal_frequency", "ease"), at_10, strict=False))
-    part: dict[str, Any] = {**head, "rows": rows, "customers": rows // 14, "share": rows / 30758}
+    part: dict[str, Any] = {
+        **head,
+        "rows": rows,
+        "customers": rows // 14,
+        "share": rows / 30758,
+        "small": rows < 100,
+    }
     if rows:
         best = max(("personal_frequency", "ease"), key=lambda scorer: found[scorer])
         part["metrics"] = {

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from components.common.errors import InputError
+from components.evaluator import gate
 from components.evaluator.evaluate import evaluate
 from tests.components import fake_model
 
@@ -17,7 +18,10 @@ def evaluated(world: dict[str, Any], tmp_path: Path, champion: str, **changes: A
     return evaluate(**{**world, "champion": champion, "output_path": str(tmp_path / "out"), "ks": (1, 2), **changes})
 
 
-def test_the_same_model_is_as_good_as_itself(world: dict[str, Any], tmp_path: Path) -> None:
+def test_the_same_model_is_as_good_as_itself(
+    world: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "FEWEST_CUSTOMERS", 4)
     document = evaluated(world, tmp_path, world["model"], must_beat="none")
     assert document["metrics"]["champion"] == document["metrics"]["model"]
     assert document["champion"] == {"model_version": "v1", "products_left_out": 0}
@@ -56,7 +60,14 @@ def test_other_features_of_the_champion_are_read_for_it(world: dict[str, Any], t
 
 def test_a_column_that_the_examples_lack(world: dict[str, Any], tmp_path: Path) -> None:
     champion = fake_model.write_model(tmp_path / "champion", query_column="store")
-    refused(world, tmp_path, champion, "feature store: found only")
+    refused(
+        world, tmp_path, champion, f"the Examples' schema, for {champion}: found no store, expected store, a string"
+    )
+
+
+def test_a_column_of_another_type(world: dict[str, Any], tmp_path: Path) -> None:
+    champion = fake_model.write_model(tmp_path / "champion", query_column="timestamp")
+    refused(world, tmp_path, champion, "found timestamp, a int64, expected timestamp, a string")
 
 
 def test_an_unreadable_champion_stops_the_run(world: dict[str, Any], tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_twelve_customers_from_light_to_heavy_by_what_they_bought() -> None:
         city=np.zeros(120, np.int64),
     )
     scorer = Scorer(
-        lambda block: np.tile(np.arange(12.0), (block.stop - block.start, 1)), everyone, target, np.ones(12)
+        lambda block: np.tile(np.arange(12.0), (len(np.arange(40)[block]), 1)), everyone, target, np.ones(12)
     )
 
     cards = customers.pick(split, scorer, purchases(counts), list(products), products)

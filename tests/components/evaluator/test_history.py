@@ -34,6 +34,7 @@ def test_purchases_by_customer_and_city(tmp_path: Path, monkeypatch: pytest.Monk
     purchases = found.by_customer
     assert purchases.dense(slice(0, 4)).tolist() == [[0, 0, 0, 0], [0, 1, 2, 0], [0, 0, 1, 3], [1, 0, 0, 0]]
     assert purchases.dense(slice(1, 2)).tolist() == [[0, 1, 2, 0]]
+    assert purchases.dense(np.array([3, 0, 2, 3])).tolist() == [[1, 0, 0, 0], [0] * 4, [0, 0, 1, 3], [1, 0, 0, 0]]
     assert purchases.totals().tolist() == [0, 3, 4, 1]
     assert purchases.sums(np.array([1.0, 10.0, 100.0, 1000.0])).tolist() == [0, 210, 3100, 1]
     products, counts = purchases.of(2)

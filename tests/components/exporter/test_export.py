@@ -19,7 +19,14 @@ NO = {"promote": False, "reasons": [{"rule": "baseline", "passed": False, "text"
 
 def write_evaluation(folder: Path, **changes: Any) -> str:
     folder.mkdir()
-    document = {"format_version": 2, "model_version": "v1", "verdict": YES, "metrics": METRICS, **changes}
+    document = {
+        "format_version": 2,
+        "model_version": "v1",
+        "split": "test",
+        "verdict": YES,
+        "metrics": METRICS,
+        **changes,
+    }
     (folder / "evaluation.json").write_text(json.dumps(document))
     return str(folder)
 
@@ -86,7 +93,8 @@ def test_a_model_that_the_gate_refused_is_not_released(inputs: dict[str, str], t
     document = export(**{**inputs, "evaluation": evaluation}, output_path=str(tmp_path / "release"))
     assert [path.name for path in (tmp_path / "release").iterdir()] == ["release.json"]
     assert document == json.loads((tmp_path / "release/release.json").read_text())
-    assert document == {"format_version": 2, "model_version": "v1", "verdict": NO, "metrics": METRICS["model"]}
+    facts = {"format_version": 2, "model_version": "v1", "model": inputs["model"]}
+    assert document == {**facts, "verdict": NO, "metrics": METRICS["model"]}
 
 
 @pytest.fixture
@@ -124,12 +132,36 @@ def test_an_evaluation_of_another_format(refused: Callable[..., str], tmp_path: 
     assert "field format_version: found 9, expected 2" in refused(evaluation=evaluation)
 
 
-@pytest.mark.parametrize("verdict", [{}, {"reasons": []}, {"promote": "false"}, {"promote": None}])
-def test_a_verdict_that_says_neither_yes_nor_no(
-    refused: Callable[..., str], tmp_path: Path, verdict: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        {},
+        ["no"],
+        "yes",
+        {"reasons": []},
+        {"promote": True},
+        {"promote": "false", "reasons": []},
+        {"promote": None, "reasons": []},
+        {"promote": True, "reasons": NO["reasons"]},
+        {"promote": False, "reasons": YES["reasons"]},
+        {"promote": True, "reasons": [{"passed": "no"}]},
+    ],
+)
+def test_a_verdict_that_says_neither_yes_nor_no(refused: Callable[..., str], tmp_path: Path, verdict: Any) -> None:
     evaluation = write_evaluation(tmp_path / "evaluation", verdict=verdict)
     assert "evaluation.json, field verdict" in refused(evaluation=evaluation)
+
+
+@pytest.mark.parametrize("split", ["validation", "train", None])
+def test_an_evaluation_of_another_split(refused: Callable[..., str], tmp_path: Path, split: str | None) -> None:
+    evaluation = write_evaluation(tmp_path / "evaluation", split=split)
+    assert f"field split: found {split!r}, expected test" in refused(evaluation=evaluation)
+
+
+@pytest.mark.parametrize("metrics", [{"popularity": {}}, ["recall"]])
+def test_an_evaluation_without_the_models_figures(refused: Callable[..., str], tmp_path: Path, metrics: Any) -> None:
+    evaluation = write_evaluation(tmp_path / "evaluation", metrics=metrics)
+    assert "field metrics: found no figures of the model" in refused(evaluation=evaluation)
 
 
 def test_no_evaluation(refused: Callable[..., str], tmp_path: Path) -> None:
