@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 # Sorting N scores takes log2(N) comparisons each, counting the better ones takes one for each target. As measured,
-# sorting is cheaper from 13 targets on for 1,500 candidates and 20 for 30,000 where NumPy sorts with AVX2; from 20 and
-# 80 on an AMD EPYC with AVX-512.
-SORT_FROM = 2.0  # times log2(N), the targets above which a query is sorted
+# sorting is cheaper from about 30 targets on for 1,500 candidates and 25 for 30,000 where NumPy sorts with AVX2, from
+# 45 and 100 on an AMD EPYC with AVX-512.
+SORT_FROM = 3.0  # times log2(N), the targets above which a query is sorted
 
 
 class Asked(NamedTuple):

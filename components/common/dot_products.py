@@ -5,6 +5,7 @@ where it is added up in another order; rounding those away lets equal candidates
 """
 
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from components.common import counting
 TILE_BYTES = 4 << 20  # scores that are computed and counted at a time, few enough to stay in the processor's cache
 TILE_CANDIDATES = 4080  # of them
 PAIRS = 4096  # scored at a time in float64
+UNCLEAR = 1 << 18  # scores among which such pairs are sought at a time
 UNIT = 2.0**-24  # float32 rounds to within this, relatively
 TINY = float(np.finfo(np.float32).tiny)  # what is smaller may be taken for zero
 
@@ -62,23 +64,27 @@ class DotProducts:
         own = self._exact(query, target)
         margin = self._margin()[query]
         low, high = (own - margin).astype(np.float32), (own + margin).astype(np.float32)
-        counts = np.zeros((2, len(query)), np.int64)
+        order, begin, end = _alike(self.candidates)
+        begin, end = begin[target], end[target]
+        counts = np.stack([np.zeros(len(query), np.int64), end - begin - 1])
         asked = counting.asked(query)
-        columns = min(len(self.candidates), TILE_CANDIDATES)
+        columns = min(len(order), TILE_CANDIDATES)
         rows = min(tile_queries or max(1, TILE_BYTES // (4 * columns)), len(asked.query))
         tile = np.empty((rows, columns), np.float32)
+        candidates = self.candidates[order]
         for top in range(0, len(asked.query), rows):
             part = asked.part(top, top + rows)
             queries = self.queries[part.query]
-            for start in range(0, len(self.candidates), columns):
-                candidates = self.candidates[start : start + columns]
-                scores = np.matmul(queries, candidates.T, out=tile[: len(queries), : len(candidates)])
+            for start in range(0, len(order), columns):
+                there = candidates[start : start + columns]
+                scores = np.matmul(queries, there.T, out=tile[: len(queries), : len(there)])
                 for found in counting.counts(scores, part, low, high):
                     counts[0, found.pair] += found.above
-                    pair, column = _unclear(scores, found, low, high, target[found.pair] - start)
-                    exact = self._exact(query[pair], start + column)
-                    np.add.at(counts[0], pair, exact > own[pair])
-                    np.add.at(counts[1], pair, exact == own[pair])
+                    equal = np.clip([begin[found.pair] - start, end[found.pair] - start], 0, len(there))
+                    for pair, column in _unclear(scores, found, low, high, equal):
+                        exact = self._exact(query[pair], order[start + column])
+                        np.add.at(counts[0], pair, exact > own[pair])
+                        np.add.at(counts[1], pair, exact == own[pair])
         return counts
 
     def _exact(self, query: np.ndarray, candidate: np.ndarray) -> np.ndarray:
@@ -103,16 +109,36 @@ class DotProducts:
         return share * self._reach + 2 * width * TINY * (1 + float(largest))
 
 
+def _alike(candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An order that puts equal candidates [N, D] side by side, and the places where those equal to each are.
+
+    They score alike, so there is nothing to compare. A model that gives many candidates one embedding would otherwise
+    leave everything to float64.
+
+    Returns:
+        order, begin, end: int64 [N]. Candidate c is one of order[begin[c] : end[c]].
+    """
+    rows = np.ascontiguousarray(candidates).view(np.dtype((np.void, candidates[0].nbytes))).ravel()
+    _, kind, count = np.unique(rows, return_inverse=True, return_counts=True)
+    end = np.cumsum(count)
+    return np.argsort(kind, kind="stable"), (end - count)[kind], end[kind]
+
+
 def _unclear(
-    scores: np.ndarray, found: counting.Counts, low: np.ndarray, high: np.ndarray, target: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pair and column of the scores within the pair's limits, but for the target's own column [p]."""
-    inside = (target >= 0) & (target < scores.shape[1])
-    some = np.flatnonzero(found.at_least - found.above != inside)
-    of_query, pair, target = scores[found.row[some]], found.pair[some], target[some]
-    which, column = np.nonzero((of_query >= low[pair, None]) & (of_query <= high[pair, None]))
-    others = column != target[which]
-    return pair[which[others]], column[others]
+    scores: np.ndarray, found: counting.Counts, low: np.ndarray, high: np.ndarray, equal: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pair and column of the scores within the pair's limits, some at a time.
+
+    Columns from equal[0] to equal[1], int64 [2, p], are left out: they hold the pair's target and its like.
+    """
+    unclear = np.flatnonzero(found.at_least - found.above != equal[1] - equal[0])
+    few = max(1, UNCLEAR // scores.shape[1])
+    for start in range(0, len(unclear), few):
+        some = unclear[start : start + few]
+        of_query, pair = scores[found.row[some]], found.pair[some]
+        which, column = np.nonzero((of_query >= low[pair, None]) & (of_query <= high[pair, None]))
+        others = (column < equal[0, some[which]]) | (column >= equal[1, some[which]])
+        yield pair[which[others]], column[others]
 
 
 def _norms(embeddings: np.ndarray) -> np.ndarray:
