@@ -44,7 +44,7 @@ def compile_pipeline(
         settings: How the steps run.
         job: What to run the pipeline with.
         output: The file to write; pipeline.yaml and reruns/ go beside it.
-        registry: Where the images are; "" takes REGION-docker.pkg.dev/PROJECT, and without these, this machine's images.
+        registry: Where the images are; "" takes REGION-docker.pkg.dev/PROJECT, or without these this machine's.
         tag: The images' tag.
         project: Google Cloud project; in a job body it also pays for the query.
         region: For example europe-west3.
