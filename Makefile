@@ -44,7 +44,7 @@ bench-warm: $(VENV)/ready  ## epochs that a warm start saves (about six minutes)
 bench-eval: $(VENV)/ready  ## exact ranks beside TFRS's FactorizedTopK, and the demo's evaluation (about six minutes)
 	$(BIN)/python -m benchmarks.eval $(ARGS)
 
-compile: $(VENV)/ready  ## writes pipeline.json
+compile: $(VENV)/ready  ## writes pipeline.json, pipeline.yaml and reruns/
 	$(BIN)/python compile.py
 
 # The lock is complete, so nothing is resolved again: what was tested is what is installed.
