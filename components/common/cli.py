@@ -23,6 +23,20 @@ def run(function: Callable[..., Any]) -> None:
         sys.exit(_complain(error))
 
 
+def run_commands(commands: dict[str, Callable[..., Any]], description: str) -> None:
+    """Calls the command that this process's first argument names, with the flags behind it; exits like `run`.
+
+    Args:
+        commands: What each command calls.
+        description: Shown by --help, above the commands.
+    """
+    config = (tyro.conf.OmitArgPrefixes,)
+    try:
+        tyro.extras.subcommand_cli_from_dict(commands, prog=_program(), description=description, config=config)
+    except InputError as error:
+        sys.exit(_complain(error))
+
+
 def _program() -> str:
     """How this process was started, for the usage line."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
