@@ -41,7 +41,7 @@ bench-recall: $(VENV)/ready  ## what grouping and row-wise Adam do to Recall, th
 bench-warm: $(VENV)/ready  ## epochs that a warm start saves (about six minutes)
 	$(BIN)/python -m benchmarks.warm_start $(ARGS)
 
-compile: $(VENV)/ready  ## writes pipeline.json
+compile: $(VENV)/ready  ## writes pipeline.json, pipeline.yaml and reruns/
 	$(BIN)/python compile.py
 
 # The lock is complete, so nothing is resolved again: what was tested is what is installed.

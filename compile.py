@@ -1,65 +1,122 @@
-"""Compiles the pipeline: `python compile.py` writes pipeline.json, checked strictly against KFP's own schema."""
+"""Compiles the pipelines: `python compile.py` writes them, checked strictly against KFP's own schema.
+
+pipeline.json is the pipeline, pipeline.yaml the same for tools that want YAML, reruns/ holds one pipeline for each
+component alone. The bytes are the same every time.
+"""
 
 import json
+import re
+import tempfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from components.common import cli
-from components.common.errors import InputError
+import yaml
+
+from components.common import cli, feature_config, storage
+from components.common.errors import InputError, expect_choice
 from components.images import DATA_IMAGE, TRAINER_IMAGE
+from pipelines import job as jobs
+from pipelines.job import NO_JOB, Job
+from pipelines.steps import STANDARD, STEPS, Settings
+
+RERUNS = "reruns"
+REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9][a-z0-9._:-]*)*/?")
+TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+PROJECT = re.compile(r"([a-z][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+REGION = re.compile(r"[a-z]+-[a-z]+\d+")
 
 
 def compile_pipeline(
+    settings: Settings = STANDARD,
+    job: Job = NO_JOB,
     *,
     output: str = "pipeline.json",
     registry: str = "",
     tag: str = "latest",
-    accelerator: str = "",
-    accelerator_count: Literal[1, 2, 4, 8, 16] = 1,
+    project: str = "",
+    region: str = "",
+    pipeline_root: str = "",
     check: bool = False,
 ) -> None:
-    """Writes the training pipeline as JSON, the same bytes every time.
+    """Writes the pipelines, the same bytes every time.
 
     Args:
-        output: The file to write.
-        registry: Where the images are, for example europe-west3-docker.pkg.dev/my-project/metro-recs.
+        settings: How the steps run.
+        job: What to run the pipeline with.
+        output: The file to write; pipeline.yaml and reruns/ go beside it.
+        registry: Where the images are; "" takes REGION-docker.pkg.dev/PROJECT, and without these, this machine's images.
         tag: The images' tag.
-        accelerator: GPU of the Trainer, one of Vertex AI's names, for example NVIDIA_TESLA_A100; "" trains on CPU.
-        accelerator_count: How many of them.
-        check: Write nothing; fail when `output` is not up to date.
+        project: Google Cloud project; in a job body it also pays for the query.
+        region: For example europe-west3.
+        pipeline_root: Folder for the artifacts, for example gs://my-bucket/runs.
+        check: Write nothing; fail when a file is not up to date.
 
     Raises:
-        InputError: an accelerator that Vertex AI does not have, or with --check a stale file.
+        InputError: a choice that Vertex AI would refuse, or with --check a stale file.
     """
-    text = json.dumps(spec(registry, tag, accelerator, accelerator_count), indent=1, sort_keys=True) + "\n"
+    registry = registry or _registry(project, region)
+    if pipeline_root.startswith("gs:") or job.job_body:
+        jobs.expect_root(pipeline_root)
+    document = spec(registry, tag, settings=settings, pipeline_root=pipeline_root)
     file = Path(output)
-    if not check:
-        file.write_text(text, encoding="utf-8")
-        print(f"wrote {output}")
-    elif not file.exists() or file.read_text(encoding="utf-8") != text:
-        raise InputError(output, "a stale or missing file", "what compile.py writes", "Run python compile.py.")
+    texts = {file: _json(document), file.with_suffix(".yaml"): yaml.safe_dump(document, allow_unicode=True, width=120)}
+    for name in STEPS:
+        alone = spec(registry, tag, component=name, settings=settings, pipeline_root=pipeline_root)
+        texts[file.parent / RERUNS / f"{name}.json"] = _json(alone)
+    if job.job_body:
+        texts[Path(job.job_body)] = _json(_job_body(document, job, registry, project, pipeline_root))
+    for path, text in texts.items():
+        if check:
+            _expect_current(path, text)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path}")
 
 
-def spec(registry: str = "", tag: str = "latest", accelerator: str = "", accelerator_count: int = 1) -> dict[str, Any]:
-    """The compiled and validated PipelineSpec."""
-    import tempfile
+def spec(
+    registry: str = "",
+    tag: str = "latest",
+    *,
+    component: str = "",
+    settings: Settings = STANDARD,
+    pipeline_root: str = "",
+) -> dict[str, Any]:
+    """The compiled and validated PipelineSpec.
 
+    Args:
+        registry: Where the images are; "" on this machine.
+        tag: Theirs.
+        component: Such as vocab-builder, to run it alone; "" is the whole pipeline.
+        settings: How the steps run.
+        pipeline_root: Where artifacts go if a run does not say.
+
+    Raises:
+        InputError: a choice that Vertex AI would refuse.
+    """
     from kfp import compiler
 
+    from pipelines.rerun import rerun
     from pipelines.training import training
 
+    settings = settings.checked()
+    if component:
+        expect_choice("component", component, tuple(STEPS))
+    if not TAG.fullmatch(tag):
+        raise InputError("--tag", repr(tag), "letters, digits, _, . and -, 128 at most", "Correct the tag.")
+    if registry and not REGISTRY.fullmatch(registry):
+        expected = "a host and a path, without https://, such as europe-west3-docker.pkg.dev/my-project"
+        raise InputError("--registry", repr(registry), expected, "Correct the address.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pipeline.json")
-        compiler.Compiler().compile(training, str(path))
-        document = json.loads(path.read_text(encoding="utf-8"))
+        compiler.Compiler().compile(rerun(component, settings) if component else training(settings), str(path))
+        text = path.read_text(encoding="utf-8")
     prefix = f"{registry.rstrip('/')}/" if registry else ""
-    images = {image: f"{prefix}{image.rpartition(':')[0]}:{tag}" for image in (DATA_IMAGE, TRAINER_IMAGE)}
-    for executor in document["deploymentSpec"]["executors"].values():
-        executor["container"]["image"] = images[executor["container"]["image"]]
-    if accelerator:
-        _expect_accelerator(accelerator)
-        trainer = document["deploymentSpec"]["executors"]["exec-trainer"]["container"]
-        trainer["resources"] = {"accelerator": {"type": accelerator, "count": str(accelerator_count)}}
+    for image in (DATA_IMAGE, TRAINER_IMAGE):  # in executors, and in what a custom job is told
+        text = text.replace(json.dumps(image), json.dumps(f"{prefix}{image.rpartition(':')[0]}:{tag}"))
+    document: dict[str, Any] = json.loads(text)
+    if pipeline_root:
+        document["defaultPipelineRoot"] = pipeline_root.rstrip("/")
     validate(document)
     return document
 
@@ -78,12 +135,33 @@ def validate(document: dict[str, Any]) -> None:
         json_format.ParseDict(executor, pb.PipelineDeploymentConfig.ExecutorSpec())
 
 
-def _expect_accelerator(name: str) -> None:
-    from google.cloud.aiplatform_v1 import AcceleratorType
+def _registry(project: str, region: str) -> str:
+    for flag, value, pattern, example in (
+        ("--project", project, PROJECT, "a project's id such as my-project"),
+        ("--region", region, REGION, "a region such as europe-west3"),
+    ):
+        if value and not pattern.fullmatch(value):
+            raise InputError(flag, repr(value), example, "Correct the name.")
+    return f"{region}-docker.pkg.dev/{project.replace(':', '/')}" if project and region else ""
 
-    known = sorted(set(AcceleratorType.__members__) - {"ACCELERATOR_TYPE_UNSPECIFIED"})
-    if name not in known:
-        raise InputError("--accelerator", name, f"one of {', '.join(known)}", "Correct the name.")
+
+def _job_body(document: dict[str, Any], job: Job, registry: str, project: str, root: str) -> dict[str, Any]:
+    if not registry:
+        remedy = "Add --registry, or --project and --region."
+        raise InputError("--registry", "none", "a registry that Vertex AI can pull the images from", remedy)
+    text = storage.read_text(job.feature_config, "feature config")
+    feature_config.load(text)
+    known = {"feature_config": text, **({"project": project} if project else {})}
+    return jobs.body(document, job, root, jobs.parameter_values(document, job.parameters, known))
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _expect_current(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        raise InputError(str(path), "a stale or missing file", "what compile.py writes", "Run python compile.py.")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def run(
     purchases, products = prepare(f"{data}/{households or 'all'}", households)
     spec = Path(folder, "pipeline.json")
     spec.parent.mkdir(parents=True, exist_ok=True)
-    compiler.compile_pipeline(output=str(spec))
+    storage.write_json(str(spec), compiler.spec())
     try:
         artifacts = local.run(
             str(spec),

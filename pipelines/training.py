@@ -1,5 +1,7 @@
 """The pipeline: purchase log in, released retrieval model out. Five steps, one straight line."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.data_extractor.component import data_extractor
@@ -7,141 +9,153 @@ from components.evaluator.component import evaluator
 from components.exporter.component import exporter
 from components.trainer.component import trainer
 from components.vocab_builder.component import vocab_builder
+from pipelines.steps import STANDARD, Settings, on_machine, set_up
 
 
-@dsl.pipeline(name="metro-recs-training", description="Two-tower retrieval from a retailer's purchase log.")
-def training(
-    purchases: str,
-    products: str,
-    feature_config: str,
-    split: str = "temporal",
-    train_share: float = 0.8,
-    validation_share: float = 0.15,
-    catalogue_size: int = 0,
-    min_purchases: int = 1,
-    revenue_as_of: str = "purchase",
-    thresholds: str = "",
-    previous_metadata: str = "",
-    project: str = "",
-    temp_dataset: str = "",
-    location: str = "",
-    max_bytes_billed: int = 0,
-    labels: dict = {},  # noqa: B006  KFP wants a dict, and never calls this function twice
-    beam_options: str = "",
-    epochs: int = 150,
-    batch_size: int = 4096,
-    learning_rate: float = 0.001,
-    lr_scaling: str = "sqrt",
-    warmup_steps: int = 1000,
-    loss: str = "auto",
-    patience: int = 10,
-    top_k: int = 100,
-    seed: int = 42,
-    warm_start_from: str = "",
-    checkpoint_path: str = "",
-    champion: str = "",
-    ks: list = [5, 10, 50, 100],  # noqa: B006  KFP wants a list, and never calls this function twice
-    must_beat: str = "popularity",
-    margin: float = 0.01,
-    slice_margin: float = 0.05,
-    min_coverage: float = 0.01,
-    floors: dict = {},  # noqa: B006
-):
-    """Extract, build vocabularies, train, evaluate, and release what the gate lets pass.
+def training(settings: Settings = STANDARD) -> Any:
+    """The pipeline.
 
     Args:
-        purchases: The purchase log: a BigQuery table (project.dataset.table) or a Parquet path.
-        products: The product table, of the same sort.
-        feature_config: The feature config's text, YAML or JSON.
-        split: temporal, or random by a stable hash.
-        train_share: Share of the rows that go to training.
-        validation_share: Share of the rows that go to validation; the rest is the test split.
-        catalogue_size: Keep the products bought by the most customers; 0 keeps all.
-        min_purchases: Keep only products bought at least this often.
-        revenue_as_of: What revenue holds: purchase, the customer's training total before the purchase; training, that
-            of the whole training period.
-        thresholds: Limits on what the data report finds, YAML or JSON; "" keeps the defaults.
-        previous_metadata: The metadata.json of an earlier run, to measure drift against.
-        project: Google Cloud project that pays for the query.
-        temp_dataset: BigQuery dataset (project.dataset) for the query's temporary results.
-        location: Where the BigQuery jobs run; by default where the tables are.
-        max_bytes_billed: Refuse BigQuery jobs that would bill more bytes; 0 sets no limit.
-        labels: Labels of the BigQuery jobs.
-        beam_options: Apache Beam options; "" runs in one process, --runner=DataflowRunner needs what README.md lists.
-        epochs: Passes over the training rows, at most.
-        batch_size: Rows a step, per replica.
-        learning_rate: Of Adam, on one replica, after the warm-up.
-        lr_scaling: How the learning rate grows with replicas: sqrt, linear or none.
-        warmup_steps: Steps over which the learning rate rises to its value.
-        loss: auto, full-catalogue or in-batch.
-        patience: Epochs without a better validation Recall before training stops.
-        top_k: How many products the released model returns.
-        seed: The same seed and data give the same model.
-        warm_start_from: model/ of an earlier run, whose weights to begin with; "" begins at random.
-        checkpoint_path: A folder for the Trainer's checkpoints, from which a retried task continues.
-        champion: model/ of the model in production, to compare with on the same purchases; "" where there is none.
-        ks: Cut-offs of Recall@k; the gate looks at the largest.
-        must_beat: The baseline to beat: popularity, popularity_by_city, personal_frequency, ease, best or none.
-        margin: Recall may be this much below the champion's, at the lower end of the difference's 95% interval.
-        slice_margin: In no slice may Recall clearly be further than this below the champion's.
-        min_coverage: The least share of the catalogue that must be in at least one customer's first ten.
-        floors: The least Recall in slices, for example {"all": 0.2, "history.explore": 0.02}.
+        settings: How its steps run, checked.
     """
-    extracted = data_extractor(
-        purchases=purchases,
-        products=products,
-        feature_config=feature_config,
-        split=split,
-        train_share=train_share,
-        validation_share=validation_share,
-        catalogue_size=catalogue_size,
-        min_purchases=min_purchases,
-        revenue_as_of=revenue_as_of,
-        thresholds=thresholds,
-        previous_metadata=previous_metadata,
-        project=project,
-        temp_dataset=temp_dataset,
-        location=location,
-        max_bytes_billed=max_bytes_billed,
-        labels=labels,
-        beam_options=beam_options,
-    )
-    extracted.set_caching_options(False)  # new rows in the same table must be seen
-    examples = extracted.outputs["examples"]
 
-    vocabularies = vocab_builder(examples=examples, feature_config=feature_config, beam_options=beam_options).outputs[
-        "vocabularies"
-    ]
+    @dsl.pipeline(name="metro-recs-training", description="Two-tower retrieval from a retailer's purchase log.")
+    def pipeline(
+        purchases: str,
+        products: str,
+        feature_config: str,
+        split: str = "temporal",
+        train_share: float = 0.8,
+        validation_share: float = 0.15,
+        catalogue_size: int = 0,
+        min_purchases: int = 1,
+        revenue_as_of: str = "purchase",
+        thresholds: str = "",
+        previous_metadata: str = "",
+        project: str = "",
+        temp_dataset: str = "",
+        location: str = "",
+        max_bytes_billed: int = 0,
+        labels: dict = {},  # noqa: B006  KFP wants a dict, and never calls this function twice
+        beam_options: str = "",
+        epochs: int = 150,
+        batch_size: int = 4096,
+        learning_rate: float = 0.001,
+        lr_scaling: str = "sqrt",
+        warmup_steps: int = 1000,
+        loss: str = "auto",
+        patience: int = 10,
+        top_k: int = 100,
+        seed: int = 42,
+        warm_start_from: str = "",
+        checkpoint_path: str = "",
+        champion: str = "",
+        ks: list = [5, 10, 50, 100],  # noqa: B006  KFP wants a list, and never calls this function twice
+        must_beat: str = "popularity",
+        margin: float = 0.01,
+        slice_margin: float = 0.05,
+        min_coverage: float = 0.01,
+        floors: dict = {},  # noqa: B006
+    ):
+        """Extract, build vocabularies, train, evaluate, and release what the gate lets pass.
 
-    model = trainer(
-        examples=examples,
-        vocabularies=vocabularies,
-        feature_config=feature_config,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        lr_scaling=lr_scaling,
-        warmup_steps=warmup_steps,
-        loss=loss,
-        patience=patience,
-        top_k=top_k,
-        seed=seed,
-        warm_start_from=warm_start_from,
-        checkpoint_path=checkpoint_path,
-    ).outputs["model"]
+        Args:
+            purchases: The purchase log: a BigQuery table (project.dataset.table) or a Parquet path.
+            products: The product table, of the same sort.
+            feature_config: The feature config's text, YAML or JSON.
+            split: temporal, or random by a stable hash.
+            train_share: Share of the rows that go to training.
+            validation_share: Share of the rows that go to validation; the rest is the test split.
+            catalogue_size: Keep the products bought by the most customers; 0 keeps all.
+            min_purchases: Keep only products bought at least this often.
+            revenue_as_of: What revenue holds: purchase, the customer's training total before the purchase; training,
+                that of the whole training period.
+            thresholds: Limits on what the data report finds, YAML or JSON; "" keeps the defaults.
+            previous_metadata: The metadata.json of an earlier run, to measure drift against.
+            project: Google Cloud project that pays for the query.
+            temp_dataset: BigQuery dataset (project.dataset) for the query's temporary results.
+            location: Where the BigQuery jobs run; by default where the tables are.
+            max_bytes_billed: Refuse BigQuery jobs that would bill more bytes; 0 sets no limit.
+            labels: Labels of the BigQuery jobs.
+            beam_options: Apache Beam options; "" runs in one process, --runner=DataflowRunner needs what README.md
+                lists.
+            epochs: Passes over the training rows, at most.
+            batch_size: Rows a step, per replica.
+            learning_rate: Of Adam, on one replica, after the warm-up.
+            lr_scaling: How the learning rate grows with replicas: sqrt, linear or none.
+            warmup_steps: Steps over which the learning rate rises to its value.
+            loss: auto, full-catalogue or in-batch.
+            patience: Epochs without a better validation Recall before training stops.
+            top_k: How many products the released model returns.
+            seed: The same seed and data give the same model.
+            warm_start_from: model/ of an earlier run, whose weights to begin with; "" begins at random.
+            checkpoint_path: A folder for the Trainer's checkpoints, from which a retried task continues.
+            champion: model/ of the model in production, to compare with on the same purchases; "" where there is none.
+            ks: Cut-offs of Recall@k; the gate looks at the largest.
+            must_beat: The baseline to beat: popularity, popularity_by_city, personal_frequency, ease, best or none.
+            margin: Recall may be this much below the champion's, at the lower end of the difference's 95% interval.
+            slice_margin: In no slice may Recall clearly be further than this below the champion's.
+            min_coverage: The least share of the catalogue that must be in at least one customer's first ten.
+            floors: The least Recall in slices, for example {"all": 0.2, "history.explore": 0.02}.
+        """
+        extracted = data_extractor(
+            purchases=purchases,
+            products=products,
+            feature_config=feature_config,
+            split=split,
+            train_share=train_share,
+            validation_share=validation_share,
+            catalogue_size=catalogue_size,
+            min_purchases=min_purchases,
+            revenue_as_of=revenue_as_of,
+            thresholds=thresholds,
+            previous_metadata=previous_metadata,
+            project=project,
+            temp_dataset=temp_dataset,
+            location=location,
+            max_bytes_billed=max_bytes_billed,
+            labels=labels,
+            beam_options=beam_options,
+        )
+        examples = extracted.outputs["examples"]
 
-    evaluated = evaluator(
-        model=model,
-        examples=examples,
-        vocabularies=vocabularies,
-        champion=champion,
-        ks=ks,
-        must_beat=must_beat,
-        margin=margin,
-        slice_margin=slice_margin,
-        min_coverage=min_coverage,
-        floors=floors,
-    )
+        counted = vocab_builder(examples=examples, feature_config=feature_config, beam_options=beam_options)
+        vocabularies = counted.outputs["vocabularies"]
 
-    released = exporter(model=model, examples=examples, evaluation=evaluated.outputs["evaluation"])
-    released.set_caching_options(False)
+        trained = on_machine(trainer, settings.machine)(
+            examples=examples,
+            vocabularies=vocabularies,
+            feature_config=feature_config,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            lr_scaling=lr_scaling,
+            warmup_steps=warmup_steps,
+            loss=loss,
+            patience=patience,
+            top_k=top_k,
+            seed=seed,
+            warm_start_from=warm_start_from,
+            checkpoint_path=checkpoint_path,
+        )
+        model = trained.outputs["model"]
+
+        evaluated = evaluator(
+            model=model,
+            examples=examples,
+            vocabularies=vocabularies,
+            champion=champion,
+            ks=ks,
+            must_beat=must_beat,
+            margin=margin,
+            slice_margin=slice_margin,
+            min_coverage=min_coverage,
+            floors=floors,
+        )
+
+        released = exporter(model=model, examples=examples, evaluation=evaluated.outputs["evaluation"])
+
+        for task in (extracted, counted, trained, evaluated, released):
+            set_up(task, settings)
+
+    return pipeline

@@ -1,0 +1,175 @@
+"""The body of a PipelineJob, as Vertex AI's REST interface takes it: a compiled pipeline and what to run it with."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from components.common.errors import InputError, expect_choice
+
+FailurePolicy = Literal["fast", "slow"]
+
+TYPES: dict[str, tuple[str, Any]] = {  # of pipeline parameters, as KFP names them
+    "STRING": ("text", str),
+    "NUMBER_INTEGER": ("a whole number", int),
+    "NUMBER_DOUBLE": ("a number", (int, float)),
+    "BOOLEAN": ("true or false", bool),
+    "LIST": ("a list, as JSON", list),
+    "STRUCT": ("an object, as JSON", dict),
+}
+BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?")
+LABEL_KEY = re.compile(r"[^\W\dA-Z_][\w-]{0,62}")
+LABEL_VALUE = re.compile(r"[\w-]{0,63}")
+MOST_LABELS = 64
+ACCOUNT = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+NETWORK = re.compile(r"projects/\d+/global/networks/[a-z0-9-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What to run a pipeline with.
+
+    Args:
+        job_body: File for the body of a PipelineJob, for REST; "" writes none. The rest is for it.
+        parameters: The pipeline's parameters, such as purchases=my-project.shop.purchases epochs=20 'ks=[5, 10]'.
+        feature_config: The feature config's file, whose text becomes the parameter feature_config.
+        service_account: That the steps run as; "" takes the project's default.
+        network: projects/NUMBER/global/networks/NAME, to peer with; "" peers with none.
+        labels: Labels of the run, such as team=recs.
+        failure_policy: fast stops all steps when one fails, slow lets those that run end.
+    """
+
+    job_body: str = ""
+    parameters: tuple[str, ...] = ()
+    feature_config: str = "feature_config.yaml"
+    service_account: str = ""
+    network: str = ""
+    labels: tuple[str, ...] = ()
+    failure_policy: FailurePolicy = "slow"
+
+
+NO_JOB = Job()
+
+
+def body(document: dict[str, Any], job: Job, root: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The PipelineJob, parsed strictly.
+
+    Args:
+        document: The compiled pipeline.
+        job: What to run it with.
+        root: A gs:// folder for the artifacts.
+        parameters: As parameter_values gives them.
+
+    Raises:
+        InputError: something that Vertex AI would refuse.
+    """
+    expect_choice("--failure-policy", job.failure_policy, get_args(FailurePolicy))
+    message: dict[str, Any] = {
+        "displayName": document["pipelineInfo"]["name"],
+        "pipelineSpec": document,
+        "runtimeConfig": {
+            "gcsOutputDirectory": expect_root(root),
+            "parameterValues": parameters,
+            "failurePolicy": f"PIPELINE_FAILURE_POLICY_FAIL_{job.failure_policy.upper()}",
+        },
+    }
+    if job.labels:
+        message["labels"] = label_values(job.labels)
+    if job.service_account:
+        if not ACCOUNT.fullmatch(job.service_account):
+            expected = "an address such as recs@my-project.iam.gserviceaccount.com"
+            raise InputError("--service-account", job.service_account, expected, "Correct the address.")
+        message["serviceAccount"] = job.service_account
+    if job.network:
+        if not NETWORK.fullmatch(job.network):
+            remedy = "Correct the name; it holds the project's number, not its id."
+            raise InputError("--network", job.network, "projects/NUMBER/global/networks/NAME", remedy)
+        message["network"] = job.network
+    validate(message)
+    return message
+
+
+def validate(message: dict[str, Any]) -> None:
+    """Parses a PipelineJob strictly.
+
+    Raises:
+        google.protobuf.json_format.ParseError: naming the field.
+    """
+    from google.cloud import aiplatform_v1
+    from google.protobuf import json_format
+
+    json_format.ParseDict(message, aiplatform_v1.PipelineJob.pb()())
+
+
+def expect_root(root: str) -> str:
+    """The pipeline root, unless it is no folder in a bucket.
+
+    Raises:
+        InputError: it has no bucket, or is not in Cloud Storage.
+    """
+    if not BUCKET.fullmatch(root):
+        remedy = "Name a bucket that exists, and a folder in it if you like."
+        raise InputError("--pipeline-root", repr(root), "gs://BUCKET or gs://BUCKET/FOLDER", remedy)
+    return root.rstrip("/")
+
+
+def label_values(labels: Sequence[str]) -> dict[str, str]:
+    """{key: value} of key=value texts, as Vertex AI takes them.
+
+    Raises:
+        InputError: a label that Vertex AI refuses (https://cloud.google.com/vertex-ai/docs/general/labels).
+    """
+    pairs = {}
+    for text in labels:
+        key, _, value = text.partition("=")
+        is_lower = text == text.lower()
+        if not (is_lower and "=" in text and LABEL_KEY.fullmatch(key) and LABEL_VALUE.fullmatch(value)):
+            expected = "key=value, each up to 63 lowercase letters, digits, - and _, the key a letter first"
+            raise InputError("--labels", repr(text), expected, "Correct the label.")
+        pairs[key] = value
+    if len(pairs) > MOST_LABELS:
+        raise InputError("--labels", f"{len(pairs)} labels", f"{MOST_LABELS} at most", "Leave some out.")
+    return pairs
+
+
+def parameter_values(document: dict[str, Any], given: Sequence[str], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The pipeline's parameters by name, each of the type that the pipeline declares.
+
+    Args:
+        document: The compiled pipeline.
+        given: name=value each; numbers, true, false, lists and objects as in JSON.
+        defaults: Values of parameters that `given` leaves out.
+
+    Raises:
+        InputError: an unknown parameter, a value of another type, or one that is needed and missing.
+    """
+    declared = document["root"].get("inputDefinitions", {}).get("parameters", {})
+    values = dict(defaults)
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in declared:
+            expected = f"NAME=VALUE, NAME one of {', '.join(sorted(declared))}"
+            raise InputError("--parameters", repr(text), expected, "Correct the name.")
+        values[name] = _typed(name, value, declared[name]["parameterType"])
+    if missing := sorted(name for name, kind in declared.items() if name not in values and not kind.get("isOptional")):
+        remedy = f"Add --parameters {' '.join(f'{name}=…' for name in missing)}"
+        raise InputError("--parameters", f"nothing for {', '.join(missing)}", "a value", f"{remedy}.")
+    return values
+
+
+def _typed(name: str, text: str, kind: str) -> Any:
+    what, types = TYPES[kind]
+    if kind == "STRING":
+        return text
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except ValueError:
+        value = None
+    if not isinstance(value, types) or (isinstance(value, bool) and kind != "BOOLEAN"):
+        raise InputError(f"--parameters {name}", repr(text), what, "Correct the value.")
+    return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)  # NaN and Infinity are no JSON
