@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from components.common.errors import InputError
-from pipelines.machines import Machine, machines_of
+from pipelines.demand import Asked, machines_of
 
 PRICES = Path(__file__).with_name("prices.yaml")
 START_HOURS = 4 / 60  # machine and image of a step, until its code runs
@@ -141,7 +141,7 @@ def _hours_of(rows: int, steps: dict[str, Any], values: dict[str, Any], assumpti
     return found
 
 
-def _price(step: str, machine: Machine, table: dict[str, Any]) -> tuple[str, float, set[str]]:
+def _price(step: str, machine: Asked, table: dict[str, Any]) -> tuple[str, float, set[str]]:
     """(machine, dollars an hour, sources) of what Vertex AI would give the step: the cheapest that is enough."""
     fitting = []
     for name, entry in table["machines"].items():

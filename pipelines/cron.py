@@ -41,8 +41,10 @@ def expression(cron: str, time_zone: str) -> str:
     return f"TZ={time_zone} {' '.join(parts)}"
 
 
-def moment(flag: str, text: str, time_zone: str) -> dt.datetime:
-    """A time such as 2026-12-01 or 2026-12-01T03:00, in the schedule's time zone unless it has one of its own."""
+def moment(flag: str, text: str, time_zone: str) -> dt.datetime | None:
+    """A time such as 2026-12-01 or 2026-12-01T03:00, in the schedule's time zone unless it has one; "" is none."""
+    if not text:
+        return None
     try:
         parsed = dt.datetime.fromisoformat(text)
     except ValueError as error:

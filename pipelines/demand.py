@@ -43,7 +43,8 @@ def machines_of(spec: dict[str, Any]) -> dict[str, list[Asked]]:
         component = spec["components"][task["componentRef"]["name"]]
         executor = spec["deploymentSpec"]["executors"].get(component.get("executorLabel", ""), {})
         pools = list(_pools([task, component, executor]))
-        spot = "SPOT" in json.dumps([task.get("inputs"), component.get("inputDefinitions"), executor])
+        given = component.get("inputDefinitions", {}).get("parameters", {}).get("strategy", {})
+        spot = given.get("defaultValue") == "SPOT"
         if pools:
             found[step] = [_of_pool(pool, spot) for pool in pools]
         else:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from components.common.errors import InputError
 from pipelines import checks
 from pipelines.google import LOGIN, Where
-from pipelines.machines import machines_of
+from pipelines.demand import machines_of
 
 SECONDS = 10.0  # for one request; they run side by side
 MANIFESTS = ", ".join(

@@ -57,14 +57,15 @@ def verdict(job: Any, console: Console) -> int:
     """Prints how a run ended, with its figures or its errors, and returns the exit code."""
     state = state_of(job)
     if state == "SUCCEEDED":
-        figures(job, console)
+        if hasattr(job, "job_detail"):  # a custom job has no steps
+            figures(job, console)
         return 0
     if state == "CANCELLED":
         said = f"The run was cancelled: {job.error.message or 'somebody or something else asked for it'}"
         console.print(said, highlight=False, markup=False)
         return 1
     console.print(f"The run ended as {state.lower()}: {job.error.message}", highlight=False, markup=False)
-    for step in steps(job):
+    for step in steps(job) if hasattr(job, "job_detail") else ():
         if state_of(step) == "FAILED":
             reason = step.error.message or "no reason was given; the step's log in the console has it"
             console.print(f"  {step.task_name}: {reason}", highlight=False, markup=False)

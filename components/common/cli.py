@@ -1,7 +1,7 @@
 """A plain function as a command line: its parameters are the flags, its docstring the help."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tyro
@@ -23,7 +23,7 @@ def run(function: Callable[..., Any]) -> None:
         sys.exit(_complain(error))
 
 
-def run_commands(commands: dict[str, Callable[..., Any]], description: str) -> None:
+def run_commands(commands: Mapping[str, Callable[..., Any]], description: str) -> None:
     """Calls the command that this process's first argument names, with the flags behind it; exits like `run`.
 
     Args:
@@ -32,7 +32,7 @@ def run_commands(commands: dict[str, Callable[..., Any]], description: str) -> N
     """
     config = (tyro.conf.OmitArgPrefixes,)
     try:
-        tyro.extras.subcommand_cli_from_dict(commands, prog=_program(), description=description, config=config)
+        tyro.extras.subcommand_cli_from_dict(dict(commands), prog=_program(), description=description, config=config)
     except InputError as error:
         sys.exit(_complain(error))
 

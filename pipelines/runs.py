@@ -3,12 +3,12 @@
 import copy
 import datetime as dt
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from components.common.errors import InputError
 from pipelines import checks, parameters
+from pipelines import job as jobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +16,11 @@ class Run:
     """How a pipeline runs.
 
     Args:
-        pipeline_root: gs:// folder for the run's artifacts; the bucket must be there.
+        pipeline_root: gs:// folder for the run's artifacts, in a bucket that is there; by default the one that the
+            pipeline was compiled with.
         parameters_file: YAML or JSON with the pipeline's parameters.
-        parameters: The same as name=value, which replace the file's; name=@FILE takes a file's text.
+        parameters: The same as name=value, which replace the file's; lists and objects as JSON.
+        feature_config: The feature config's file, whose text becomes the parameter feature_config.
         service_account: Whom the steps run as; by default the project's Compute Engine account.
         network: VPC network to peer with, projects/NUMBER/global/networks/NAME.
         labels: name=value, for bills and filters.
@@ -26,46 +28,38 @@ class Run:
         caching: Reuse the results of equal steps, where the pipeline was compiled so; --no-caching reruns all.
     """
 
-    pipeline_root: str
+    pipeline_root: str = ""
     parameters_file: str = ""
     parameters: tuple[str, ...] = ()
+    feature_config: str = "feature_config.yaml"
     service_account: str = ""
     network: str = ""
     labels: tuple[str, ...] = ()
-    failure_policy: Literal["fast", "slow"] = "fast"
+    failure_policy: jobs.FailurePolicy = "slow"
     caching: bool = True
 
 
-def body(spec: dict[str, Any], run: Run, extra: Sequence[str] = ()) -> dict[str, Any]:
+def body(spec: dict[str, Any], run: Run, artifacts: tuple[str, ...] = ()) -> dict[str, Any]:
     """The PipelineJob, as REST writes it, with everything in it checked.
 
     Args:
         spec: The compiled pipeline.
         run: How it runs.
-        extra: More parameters as name=value, of flags of their own.
+        artifacts: name=URI of the artifacts that a rerun reads.
 
     Raises:
         InputError: a parameter, label, image, account, network or pipeline root that Vertex AI would refuse.
     """
-    checks.bucket("--pipeline-root", run.pipeline_root)
-    checks.account(run.service_account)
-    checks.network(run.network)
     checks.images(spec)
-    known = parameters.definitions(spec)
-    runtime = {
-        "gcsOutputDirectory": run.pipeline_root,
-        "parameterValues": parameters.read(known, run.parameters_file, (*extra, *run.parameters)),
-        "failurePolicy": f"PIPELINE_FAILURE_POLICY_FAIL_{run.failure_policy.upper()}",
-    }
-    job = {
-        "displayName": spec["pipelineInfo"]["name"],
-        "pipelineSpec": spec if run.caching else _uncached(spec),
-        "runtimeConfig": runtime,
-        "labels": checks.labels(run.labels),
-        "serviceAccount": run.service_account,
-        "network": run.network,
-    }
-    return {name: value for name, value in job.items() if value}
+    values = parameters.read(spec, run.parameters_file, (*artifacts, *run.parameters), run.feature_config)
+    job = jobs.Job(
+        service_account=run.service_account,
+        network=run.network,
+        labels=run.labels,
+        failure_policy=run.failure_policy,
+    )
+    root = run.pipeline_root or spec.get("defaultPipelineRoot", "")
+    return jobs.body(spec if run.caching else _uncached(spec), job, root, values)
 
 
 def job_id(job: dict[str, Any]) -> str:
