@@ -11,6 +11,7 @@ from rich.table import Table
 
 from components.common.errors import InputError
 from pipelines.demand import Asked, machines_of
+from pipelines.steps import STEPS
 
 PRICES = Path(__file__).with_name("prices.yaml")
 START_HOURS = 4 / 60  # machine and image of a step, until its code runs
@@ -70,9 +71,13 @@ def estimate(job: dict[str, Any], hours: dict[str, float], rows: int = 0) -> Est
     values = {name: body["defaultValue"] for name, body in defaults.items() if "defaultValue" in body}
     values |= job["runtimeConfig"]["parameterValues"]
     steps = {step: machines for step, machines in machines_of(spec).items() if machines}
+    steps = {step: steps[step] for step in sorted(steps, key=lambda step: list(STEPS).index(step))}
     if unknown := set(hours) - set(steps):
         raise InputError("--hours", ", ".join(sorted(unknown)), f"steps of {', '.join(steps)}", "Correct the name.")
-    assumptions = [f"list prices of {table['date']} for {table['region']} (pipelines/prices.yaml), nothing retried"]
+    assumptions = [
+        f"list prices of {table['date']} for {table['region']} (pipelines/prices.yaml), nothing retried",
+        "a step without a machine type gets the cheapest machine in that file that is large enough",
+    ]
     hours = {**(_hours_of(rows, steps, values, assumptions) if rows else {}), **hours}
     lines = [Line("pipeline run", "", None, table["pipeline_run"]["usd"])]
     sources = {table["pipeline_run"]["source"]}
@@ -84,8 +89,8 @@ def estimate(job: dict[str, Any], hours: dict[str, float], rows: int = 0) -> Est
             text = f"{machine.replicas} x {name}" if machine.replicas > 1 else name
             cost = None if spent is None else (spent + START_HOURS) * hourly * machine.replicas
             lines.append(Line(step, text, spent, cost))
-            if machine.spot:
-                assumptions.append(f"{step}: spot machines at the full price, which is the most they cost")
+        if any(machine.spot for machine in machines):
+            assumptions.append(f"{step}: spot machines at the full price, which is the most they cost")
     if any(line.hours is not None for line in lines):
         assumptions.append(f"{START_HOURS * 60:.0f} minutes more a step to start it, billed")
     lines += _dataflow(values, hours, steps, table, sources, assumptions)

@@ -151,6 +151,7 @@ def _permit(where: Where, text: str) -> str:
 
 
 def _said(error: BaseException) -> str:
-    """The message alone, on one line and not endless."""
+    """The message alone, without the call, on one line and not endless."""
     text = " ".join(str(getattr(error, "message", None) or error).split())
+    text = re.sub(r"^[A-Z]+ https?://\S+: ", "", text).rstrip(".")
     return f"{text[:400]}…" if len(text) > 400 else text

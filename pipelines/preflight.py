@@ -2,15 +2,15 @@
 
 import os
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from components.common.errors import InputError
 from pipelines import checks
-from pipelines.google import LOGIN, Where
 from pipelines.demand import machines_of
+from pipelines.google import LOGIN, Where
 
 SECONDS = 10.0  # for one request; they run side by side
 MANIFESTS = ", ".join(
@@ -99,7 +99,7 @@ def preflight(where: Where, needs: Needs) -> list[Finding]:
         InputError: credentials that have expired or cannot be refreshed: nothing else can be asked then.
     """
     session = _session(where)
-    questions: list[Callable[[], Iterator[Finding]]] = [
+    questions: list[partial[Iterator[Finding]]] = [
         partial(_bucket, session, where, needs.root),
         partial(_apis, session, where, needs.apis),
         partial(_account, session, where, needs.account),
@@ -111,12 +111,12 @@ def preflight(where: Where, needs: Needs) -> list[Finding]:
     return sorted(found, key=lambda finding: ("missing", "not checked", "fine").index(finding.state))
 
 
-def _asked(question: Callable[[], Iterator[Finding]]) -> list[Finding]:
+def _asked(question: partial[Iterator[Finding]]) -> list[Finding]:
     try:
         return list(question())
     except OSError as error:  # all of requests' errors, timeouts included
-        what = getattr(question, "args", ("",))[-1]
-        return [Finding("not checked", f"{what}: no answer within {SECONDS:.0f} s ({type(error).__name__})")]
+        what = " ".join(map(str, question.args[2:]))
+        return [Finding("not checked", f"{what}: no answer ({type(error).__name__}).")]
 
 
 def _session(where: Where) -> Any:
@@ -124,7 +124,7 @@ def _session(where: Where) -> Any:
     from google.auth import exceptions
     from google.auth.transport.requests import AuthorizedSession, Request
 
-    if not where.is_local:
+    if not where.is_local and not where.credentials.valid:
         try:
             where.credentials.refresh(partial(Request(), timeout=SECONDS))
         except exceptions.RefreshError as error:
@@ -133,7 +133,7 @@ def _session(where: Where) -> Any:
         except exceptions.TransportError as error:
             remedy = "Check the network, or leave the checks out with --no-preflight."
             raise InputError("credentials", "no answer to the refresh", "an answer", remedy) from error
-    return AuthorizedSession(where.credentials)
+    return AuthorizedSession(where.credentials, refresh_timeout=SECONDS)
 
 
 def _get(session: Any, where: Where, service: str, path: str, **parameters: Any) -> tuple[int, dict[str, Any]]:

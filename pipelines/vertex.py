@@ -1,5 +1,7 @@
 """The pipeline on Vertex AI: `python -m pipelines.vertex --help`."""
 
+import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -161,13 +163,29 @@ def list_(where: Where, *, limit: int = 20) -> None:
         answer = where.client(v1.ScheduleServiceClient).list_schedules(request=newest, timeout=SECONDS)
         schedules = [item for item, _ in zip(answer, range(limit), strict=False)]
     console = Console()
-    table = Table("schedule", "name", "state", "cron", "runs", "next run, UTC", title=f"Schedules in {where.parent}")
+    table = Table(
+        Column("schedule", no_wrap=True),
+        "name",
+        "state",
+        "cron",
+        "runs",
+        "next run, UTC",
+        title=f"Schedules in {where.parent}",
+    )
     for item in schedules:
         state = watch.state_of(item).lower()
         following = _time(item.next_run_time) if state == "active" else ""
         table.add_row(_id(item), item.display_name, state, item.cron, str(item.started_run_count), following)
     console.print(table)
-    table = Table("run", "state", "created, UTC", "hours", "schedule", "labels", title=f"Runs in {where.parent}")
+    table = Table(
+        Column("run", no_wrap=True),
+        "state",
+        "created, UTC",
+        "hours",
+        "schedule",
+        "labels",
+        title=f"Runs in {where.parent}",
+    )
     for run in found:
         over = run.start_time and run.end_time
         spent = f"{(run.end_time - run.start_time).total_seconds() / 3600:.2f}" if over else ""
@@ -290,7 +308,7 @@ def _time(moment: Any) -> str:
     return f"{moment:%Y-%m-%d %H:%M}" if moment else ""
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., Any]] = {
     "submit": submit,
     "wait": wait,
     "cancel": cancel,
