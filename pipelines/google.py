@@ -124,11 +124,11 @@ def sentences(where: Where, doing: str) -> Iterator[None]:
 
     try:
         yield
-    except (auth.RefreshError, api.Unauthenticated) as error:
-        raise InputError(doing, f"expired or refused credentials ({_said(error)})", "valid ones", LOGIN) from error
     except (auth.TransportError, api.RetryError, api.GatewayTimeout, api.ServiceUnavailable, OSError) as error:
         remedy = "Check the network and --region; list shows whether it was done all the same."
         raise InputError(doing, f"no answer from {where.address} ({_said(error)})", "one in time", remedy) from error
+    except (auth.GoogleAuthError, api.Unauthenticated) as error:
+        raise InputError(doing, f"expired or refused credentials ({_said(error)})", "valid ones", LOGIN) from error
     except api.Forbidden as error:
         raise InputError(doing, f"a refusal: {_said(error)}", "permission", _permit(where, str(error))) from error
     except api.NotFound as error:

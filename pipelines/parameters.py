@@ -69,9 +69,11 @@ def pairs_of(flag: str, pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _load(path: str, what: str, remedy: str) -> dict[str, Any]:
+    text = storage.read_text(path, what)
     try:
-        document = yaml.safe_load(storage.read_text(path, what))
-    except yaml.YAMLError as error:
+        # JSON is not quite YAML: 1e-06 would be text.
+        document = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
         found = " ".join(str(error).split())
         raise InputError(path, f"a file that does not parse ({found})", "YAML or JSON", remedy) from error
     if not isinstance(document, dict):

@@ -162,30 +162,18 @@ def list_(where: Where, *, limit: int = 20) -> None:
         found = [run for run, _ in zip(answer, range(limit), strict=False)]
         answer = where.client(v1.ScheduleServiceClient).list_schedules(request=newest, timeout=SECONDS)
         schedules = [item for item, _ in zip(answer, range(limit), strict=False)]
-    console = Console()
-    table = Table(
-        Column("schedule", no_wrap=True),
-        "name",
-        "state",
-        "cron",
-        "runs",
-        "next run, UTC",
-        title=f"Schedules in {where.parent}",
-    )
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    table = Table(title=f"Schedules in {where.parent}")
+    for column in ("schedule", "name", "state", "cron", "runs", "next run, UTC"):
+        table.add_column(column, no_wrap=column == "schedule", overflow="fold")
     for item in schedules:
         state = watch.state_of(item).lower()
         following = _time(item.next_run_time) if state == "active" else ""
         table.add_row(_id(item), item.display_name, state, item.cron, str(item.started_run_count), following)
     console.print(table)
-    table = Table(
-        Column("run", no_wrap=True),
-        "state",
-        "created, UTC",
-        "hours",
-        "schedule",
-        "labels",
-        title=f"Runs in {where.parent}",
-    )
+    table = Table(title=f"Runs in {where.parent}")
+    for column in ("run", "state", "created, UTC", "hours", "schedule", "labels"):
+        table.add_column(column, no_wrap=column == "run", overflow="fold")
     for run in found:
         over = run.start_time and run.end_time
         spent = f"{(run.end_time - run.start_time).total_seconds() / 3600:.2f}" if over else ""
