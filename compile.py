@@ -4,6 +4,7 @@ pipeline.json is the pipeline, pipeline.yaml the same for tools that want YAML, 
 component alone. The bytes are the same every time.
 """
 
+import functools
 import json
 import re
 import tempfile
@@ -44,7 +45,7 @@ def compile_pipeline(
         settings: How the steps run.
         job: What to run the pipeline with.
         output: The file to write; pipeline.yaml and reruns/ go beside it.
-        registry: Where the images are; "" takes REGION-docker.pkg.dev/PROJECT, and without these, this machine's images.
+        registry: Where the images are; "" takes REGION-docker.pkg.dev/PROJECT, or without these this machine's.
         tag: The images' tag.
         project: Google Cloud project; in a job body it also pays for the query.
         region: For example europe-west3.
@@ -60,11 +61,11 @@ def compile_pipeline(
     document = spec(registry, tag, settings=settings, pipeline_root=pipeline_root)
     file = Path(output)
     texts = {file: _json(document), file.with_suffix(".yaml"): yaml.safe_dump(document, allow_unicode=True, width=120)}
+    if job.job_body:
+        texts[Path(job.job_body)] = _json(_job_body(document, job, registry, project, pipeline_root))
     for name in STEPS:
         alone = spec(registry, tag, component=name, settings=settings, pipeline_root=pipeline_root)
         texts[file.parent / RERUNS / f"{name}.json"] = _json(alone)
-    if job.job_body:
-        texts[Path(job.job_body)] = _json(_job_body(document, job, registry, project, pipeline_root))
     for path, text in texts.items():
         if check:
             _expect_current(path, text)
@@ -94,12 +95,6 @@ def spec(
     Raises:
         InputError: a choice that Vertex AI would refuse.
     """
-    from kfp import compiler
-
-    from pipelines.rerun import rerun
-    from pipelines.training import training
-
-    settings = settings.checked()
     if component:
         expect_choice("component", component, tuple(STEPS))
     if not TAG.fullmatch(tag):
@@ -107,10 +102,7 @@ def spec(
     if registry and not REGISTRY.fullmatch(registry):
         expected = "a host and a path, without https://, such as europe-west3-docker.pkg.dev/my-project"
         raise InputError("--registry", repr(registry), expected, "Correct the address.")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "pipeline.json")
-        compiler.Compiler().compile(rerun(component, settings) if component else training(settings), str(path))
-        text = path.read_text(encoding="utf-8")
+    text = _compiled(component, settings.checked())
     prefix = f"{registry.rstrip('/')}/" if registry else ""
     for image in (DATA_IMAGE, TRAINER_IMAGE):  # in executors, and in what a custom job is told
         text = text.replace(json.dumps(image), json.dumps(f"{prefix}{image.rpartition(':')[0]}:{tag}"))
@@ -133,6 +125,20 @@ def validate(document: dict[str, Any]) -> None:
     json_format.ParseDict(document, pb.PipelineSpec())
     for executor in document["deploymentSpec"]["executors"].values():
         json_format.ParseDict(executor, pb.PipelineDeploymentConfig.ExecutorSpec())
+
+
+@functools.cache  # KFP looks through the whole stack for every limit that is set
+def _compiled(component: str, settings: Settings) -> str:
+    """KFP's JSON, with the images' own names."""
+    from kfp import compiler
+
+    from pipelines.rerun import rerun
+    from pipelines.training import training
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "pipeline.json")
+        compiler.Compiler().compile(rerun(component, settings) if component else training(settings), str(path))
+        return path.read_text(encoding="utf-8")
 
 
 def _registry(project: str, region: str) -> str:

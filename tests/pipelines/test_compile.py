@@ -1,25 +1,49 @@
-"""The compiled pipeline, checked with KFP's own protobufs."""
+"""The compiled pipelines, checked with KFP's own protobufs."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from google.cloud import aiplatform_v1
 from google.protobuf import json_format
+from google_cloud_pipeline_components.v1.custom_job.component import custom_training_job
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 import compile as compiler
 from components.common.errors import InputError
+from pipelines.job import Job
+from pipelines.machines import Machine
+from pipelines.steps import STEPS, Settings
+
+GPU = Settings(machine=Machine(accelerator="NVIDIA_TESLA_T4", accelerator_count=2))
+CLUSTER = Settings(machine=Machine(machine_type="a2-highgpu-2g", replicas=3, strategy="spot"))
+JOB = ("--project", "my-project", "--region", "europe-west3", "--pipeline-root", "gs://my-bucket/runs")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def document() -> dict:
-    return compiler.spec("europe-docker.pkg.dev/shop/recs", "v7", "NVIDIA_TESLA_T4", 2)
+    return compiler.spec("europe-docker.pkg.dev/shop/recs", "v7", settings=GPU)
 
 
-def test_every_part_parses_strictly(document: dict) -> None:
+def trainer_of(document: dict) -> dict:
+    return document["deploymentSpec"]["executors"]["exec-trainer"]["container"]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("settings", [Settings(), GPU, CLUSTER], ids=["cpu", "gpu", "cluster"])
+@pytest.mark.parametrize("component", ["", *STEPS])
+def test_every_part_parses_strictly(component: str, settings: Settings) -> None:
+    document = compiler.spec(component=component, settings=settings)
     json_format.ParseDict(document, pb.PipelineSpec())
     executors = document["deploymentSpec"]["executors"]
-    assert len(executors) == 5
+    assert len(executors) == (len(document["root"]["dag"]["tasks"]) if component else 5)
     for executor in executors.values():
         json_format.ParseDict(executor, pb.PipelineDeploymentConfig.ExecutorSpec())
 
@@ -30,10 +54,9 @@ def test_images_carry_registry_and_tag(document: dict) -> None:
         "europe-docker.pkg.dev/shop/recs/metro-recs/data:v7",
         "europe-docker.pkg.dev/shop/recs/metro-recs/trainer:v7",
     }
-    assert executors["exec-trainer"]["container"]["resources"]["accelerator"] == {
-        "type": "NVIDIA_TESLA_T4",
-        "count": "2",
-    }
+    accelerator = trainer_of(document)["resources"]["accelerator"]
+    assert (accelerator["type"], accelerator["count"]) == ("NVIDIA_TESLA_T4", "2")
+    assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("NVIDIA_TESLA_T4", "2")
 
 
 def test_it_is_a_straight_line_of_five_steps(document: dict) -> None:
@@ -49,39 +72,199 @@ def test_it_is_a_straight_line_of_five_steps(document: dict) -> None:
     assert not any("triggerPolicy" in task for task in tasks.values())
 
 
-def test_ingest_and_release_are_never_cached(document: dict) -> None:
-    cached = {
-        name: task.get("cachingOptions", {}).get("enableCache", False)
-        for name, task in document["root"]["dag"]["tasks"].items()
-    }
-    assert [name for name, cache in cached.items() if not cache] == ["data-extractor", "exporter"]
+@pytest.mark.parametrize(
+    ("uncached", "expected"),
+    [
+        ((), ["data-extractor", "exporter"]),
+        (("trainer", "exporter"), ["data-extractor", "trainer", "exporter"]),
+    ],
+)
+def test_ingest_and_release_are_never_cached(uncached: tuple[str, ...], expected: list[str]) -> None:
+    tasks = compiler.spec(settings=Settings(uncached=uncached))["root"]["dag"]["tasks"]
+    cached = {name: task.get("cachingOptions", {}).get("enableCache", False) for name, task in tasks.items()}
+    assert sorted(name for name, cache in cached.items() if not cache) == sorted(expected)
+
+
+def test_retries() -> None:
+    tasks = compiler.spec(settings=Settings(retries=("trainer=5", "evaluator=0")))["root"]["dag"]["tasks"]
+    assert tasks["trainer"]["retryPolicy"]["maxRetryCount"] == 5
+    assert "retryPolicy" not in tasks["evaluator"]
+    policy = json_format.ParseDict(tasks["data-extractor"]["retryPolicy"], pb.PipelineTaskSpec.RetryPolicy())
+    assert (policy.max_retry_count, policy.backoff_duration.seconds, policy.backoff_factor) == (2, 60, 2.0)
+
+
+def test_limits_and_requests(document: dict) -> None:
+    for name in STEPS:
+        resources = document["deploymentSpec"]["executors"][f"exec-{name}"]["container"]["resources"]
+        assert 1 <= resources["cpuRequest"] <= resources["cpuLimit"] <= 96
+        assert 4 <= resources["memoryRequest"] <= resources["memoryLimit"] <= 624  # gigabytes
+    big = trainer_of(compiler.spec(settings=Settings(machine=Machine(trainer_cpu="32", trainer_memory="120G"))))
+    assert (big["resources"]["cpuLimit"], big["resources"]["memoryLimit"]) == (32.0, 120.0)
+    assert (big["resources"]["resourceCpuLimit"], big["resources"]["resourceMemoryLimit"]) == ("32", "120G")
+
+
+@pytest.mark.parametrize("component", ["", *STEPS])
+def test_nothing_is_for_vertex_ai_only_unless_asked_for(component: str) -> None:
+    document = compiler.spec(component=component)
+    types = [part["schemaTitle"] for part in found(document, "schemaTitle")]
+    assert types
+    assert all(title.startswith("system.") for title in types)
+    images = {part["image"] for part in found(document, "image")}
+    assert images <= {"metro-recs/data:latest", "metro-recs/trainer:latest"}
+    assert not found(document, "accelerator")
+    text = json.dumps(document)
+    for mark in ("google_cloud_pipeline_components", "pipeline_google_cloud", "gcp_resources", "worker_pool_specs"):
+        assert mark not in text
+    wanted = json.dumps(compiler.spec(settings=CLUSTER))  # what these marks look like where they are
+    assert all(mark in wanted for mark in ("pipeline_google_cloud", "gcp_resources", "worker_pool_specs"))
+
+
+def found(part: object, key: str) -> list[dict]:
+    """All objects in a document that have this key."""
+    if isinstance(part, list):
+        return [each for item in part for each in found(item, key)]
+    if not isinstance(part, dict):
+        return []
+    return [*([part] if key in part else []), *(each for item in part.values() for each in found(item, key))]
+
+
+@pytest.mark.parametrize("component", ["", "trainer"])
+def test_a_machine_type_makes_the_trainer_a_custom_job(component: str) -> None:
+    plain = compiler.spec("eu.pkg.dev/shop", "v7", component=component)
+    document = compiler.spec("eu.pkg.dev/shop", "v7", component=component, settings=CLUSTER)
+    job = submitted(document)
+    json_format.ParseDict(job, aiplatform_v1.CustomJob.pb()())
+    pools = job["job_spec"]["worker_pool_specs"]
+    assert [pool["replica_count"] for pool in pools] == [1, 2]
+    for pool in pools:
+        assert pool["machine_spec"] == {
+            "machine_type": "a2-highgpu-2g",
+            "accelerator_type": "NVIDIA_TESLA_A100",
+            "accelerator_count": 2,
+        }
+        container = pool["container_spec"]
+        assert container["image_uri"] == trainer_of(plain)["image"]
+        assert container["command"] == trainer_of(plain)["command"]
+        arguments = ["{{$}}" if each == "{{$.json_escape[1]}}" else each for each in container["args"]]
+        assert arguments == trainer_of(plain)["args"]
+    scheduling = job["job_spec"]["scheduling"]
+    assert (scheduling["strategy"], scheduling["restart_job_on_worker_restart"]) == ("SPOT", True)
+    assert job["job_spec"]["service_account"] == "{{$.pipeline_service_account}}"
+    # Artifacts and parameters come and go as they do without it.
+    before, after = (spec["components"]["comp-trainer"] for spec in (plain, document))
+    assert types_of(after["outputDefinitions"]["artifacts"]) == types_of(before["outputDefinitions"]["artifacts"])
+    assert types_of(after["inputDefinitions"]["artifacts"]) == types_of(before["inputDefinitions"]["artifacts"])
+    own, all_of_it = (types_of(each["inputDefinitions"]["parameters"]) for each in (before, after))
+    assert own == {name: all_of_it[name] for name in own}
+    assert not set(own) & set(custom_training_job.component_spec.inputs)  # which would be lost
+    tasks = [spec["root"]["dag"]["tasks"] for spec in (plain, document)]
+    assert tasks[0] == tasks[1]
+    assert "resources" not in trainer_of(document)
+
+
+def types_of(definitions: dict) -> dict[str, dict]:
+    return {name: {**parts, "description": ""} for name, parts in definitions.items()}
+
+
+def submitted(document: dict) -> dict:
+    """The custom job that the Trainer's task asks for: its payload, the parameters' defaults filled in."""
+    payload = trainer_of(document)["args"][trainer_of(document)["args"].index("--payload") + 1]
+    given = document["root"]["dag"]["tasks"]["trainer"]["inputs"]["parameters"]
+    for name, parameter in document["components"]["comp-trainer"]["inputDefinitions"]["parameters"].items():
+        placeholder = "{{$.inputs.parameters['" + name + "']}}"
+        if placeholder not in payload:
+            continue
+        assert name not in given  # the pipeline leaves what is the job's to its defaults
+        empty: object = {"STRUCT": {}, "LIST": []}.get(parameter["parameterType"])
+        value = parameter.get("defaultValue", empty)
+        payload = payload.replace(placeholder, value if isinstance(value, str) else json.dumps(value))
+    return json.loads(payload)
+
+
+def test_one_machine_trains_as_a_custom_job_of_one_pool() -> None:
+    machine = Machine(machine_type="n1-standard-8", accelerator="NVIDIA_TESLA_T4")
+    job = submitted(compiler.spec(settings=Settings(machine=machine)))["job_spec"]
+    assert len(job["worker_pool_specs"]) == 1
+    assert job["scheduling"]["restart_job_on_worker_restart"] is False
+    assert job["scheduling"]["strategy"] == "STANDARD"
 
 
 def test_compiling_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    texts = []
-    for name in ("one.json", "two.json"):
-        compiler.compile_pipeline(output=str(tmp_path / name))
-        texts.append((tmp_path / name).read_bytes())
-    assert texts[0] == texts[1]
+    for name in ("one", "two"):  # processes of their own, and other hashes of strings
+        command = [sys.executable, "compile.py", "--output", str(tmp_path / name / "pipeline.json"), *JOB]
+        body = ["--job-body", str(tmp_path / name / "job.json"), "--parameters", "purchases=a.b.c", "products=a.b.d"]
+        subprocess.run([*command, *body], cwd=ROOT, check=True)
+    one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
+    assert one == two
+    assert set(one) == {"pipeline.json", "pipeline.yaml", "job.json", *(f"reruns/{name}.json" for name in STEPS)}
 
 
-def test_the_committed_pipeline_is_up_to_date() -> None:
-    compiler.compile_pipeline(check=True)
+def test_the_committed_pipelines_are_up_to_date() -> None:
+    compiler.compile_pipeline(output=str(ROOT / "pipeline.json"), check=True)
 
 
-def test_a_stale_file_is_found(tmp_path: Path) -> None:
-    (tmp_path / "pipeline.json").write_text("{}")
-    with pytest.raises(InputError, match="stale"):
-        compiler.compile_pipeline(output=str(tmp_path / "pipeline.json"), check=True)
+def test_the_yaml_twin_says_the_same(tmp_path: Path) -> None:
+    compiler.compile_pipeline(GPU, output=str(tmp_path / "pipeline.json"))
+    twin = yaml.safe_load((tmp_path / "pipeline.yaml").read_text(encoding="utf-8"))
+    assert twin == json.loads((tmp_path / "pipeline.json").read_text(encoding="utf-8"))
 
 
-def test_an_unknown_accelerator_is_refused() -> None:
-    with pytest.raises(InputError, match="--accelerator: found TPU_V9"):
-        compiler.spec(accelerator="TPU_V9")
+@pytest.mark.parametrize("stale", ["pipeline.json", "pipeline.yaml", "reruns/evaluator.json", "job.json"])
+def test_a_stale_file_is_found(stale: str, tmp_path: Path) -> None:
+    job = Job(job_body=str(tmp_path / "job.json"), parameters=("purchases=a.b.c", "products=a.b.d"))
+
+    def write(check: bool) -> None:
+        output = str(tmp_path / "pipeline.json")
+        compiler.compile_pipeline(
+            job=job, output=output, registry="eu.pkg.dev/x", pipeline_root="gs://abc", check=check
+        )
+
+    write(check=False)
+    write(check=True)
+    text = (tmp_path / stale).read_text()
+    (tmp_path / stale).write_text(text + " ")
+    with pytest.raises(InputError, match=f"{stale}: found a stale or missing file"):
+        write(check=True)
+    assert (tmp_path / stale).read_text() == text + " "
+
+
+def test_project_and_region_name_the_registry(tmp_path: Path) -> None:
+    output = tmp_path / "pipeline.json"
+    compiler.compile_pipeline(output=str(output), project="my-project", region="europe-west4", tag="v1")
+    image = trainer_of(json.loads(output.read_text()))["image"]
+    assert image == "europe-west4-docker.pkg.dev/my-project/metro-recs/trainer:v1"
+
+
+def test_a_pipeline_root_is_every_run_s_default() -> None:
+    assert compiler.spec(pipeline_root="gs://my-bucket/runs/")["defaultPipelineRoot"] == "gs://my-bucket/runs"
+    assert "defaultPipelineRoot" not in compiler.spec()
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--registry", "https://eu.pkg.dev/shop"], "--registry: found 'https://eu.pkg.dev/shop', expected a host"),
+        (["--tag", "no spaces"], "--tag: found 'no spaces', expected letters"),
+        (["--project", "My_Project"], "--project: found 'My_Project', expected a project's id"),
+        (["--region", "Frankfurt"], "--region: found 'Frankfurt', expected a region such as europe-west3"),
+        (["--pipeline-root", "gs:///runs"], "--pipeline-root: found 'gs:///runs', expected gs://BUCKET"),
+        (["--retries", "trainr=1"], "--retries: found 'trainr', expected one of data-extractor"),
+        (["--retries", "trainer=many"], "--retries: found trainer=many, expected trainer= and a whole number, 0 to 10"),
+        (["--uncached", "trainr"], "--uncached: found 'trainr', expected one of data-extractor"),
+        (["--accelerator", "TPU_V9"], "--accelerator: found TPU_V9, expected one of NVIDIA_A100_80GB"),
+    ],
+)
+def test_a_wrong_choice_is_a_sentence_and_nothing_is_written(flags: list[str], sentence: str, tmp_path: Path) -> None:
+    command = [sys.executable, "compile.py", "--output", str(tmp_path / "pipeline.json"), *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {sentence}")
+    assert done.stderr.count("\n") == 1
+    assert contents(tmp_path) == {}
 
 
 def test_strict_validation_names_a_field_that_kfp_does_not_know(document: dict) -> None:
     broken = json.loads(json.dumps(document))
-    broken["deploymentSpec"]["executors"]["exec-trainer"]["container"]["imagine"] = "x"
+    trainer_of(broken)["imagine"] = "x"
     with pytest.raises(json_format.ParseError, match="imagine"):
         compiler.validate(broken)

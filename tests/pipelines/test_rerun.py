@@ -1,0 +1,132 @@
+"""Every component alone, compiled and run here as real processes, its artifacts imported from where they lie."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import compile as compiler
+from pipelines import local
+from pipelines.rerun import COMPONENTS
+from pipelines.steps import STEPS
+from tests.components import fake_model
+
+READS = {
+    "data-extractor": {},
+    "vocab-builder": {"examples": "system.Dataset"},
+    "trainer": {"examples": "system.Dataset", "vocabularies": "system.Artifact"},
+    "evaluator": {"model": "system.Model", "examples": "system.Dataset", "vocabularies": "system.Artifact"},
+    "exporter": {"model": "system.Model", "examples": "system.Dataset", "evaluation": "system.Artifact"},
+}
+CONFIG = """
+query:
+  layers: [8, 4]
+  features:
+    - {kind: id, name: cust_person_id, dim: 8}
+    - {kind: numeric, name: revenue, transform: normalize}
+candidate:
+  layers: [8, 4]
+  features:
+    - {kind: id, name: product_id, dim: 8}
+"""
+
+
+def run(name: str, folder: Path, **parameters: object) -> dict[str, str]:
+    spec = folder / f"{name}.json"
+    spec.write_text(json.dumps(compiler.spec(component=name)), encoding="utf-8")
+    return local.run(str(spec), str(folder / "runs"), parameters)
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> str:
+    return fake_model.write_examples(tmp_path / "examples")
+
+
+def test_every_component_can_be_run_alone() -> None:
+    assert list(READS) == list(COMPONENTS) == list(STEPS)
+
+
+@pytest.mark.parametrize("name", READS)
+def test_artifacts_are_imported_by_uri_and_the_rest_are_the_component_s_parameters(name: str) -> None:
+    document = compiler.spec(component=name)
+    tasks = document["root"]["dag"]["tasks"]
+    executors = document["deploymentSpec"]["executors"]
+    imported = {}
+    for task in tasks.values():
+        component = document["components"][task["componentRef"]["name"]]
+        if "importer" in executors[component["executorLabel"]]:
+            uri = task["inputs"]["parameters"]["uri"]["componentInputParameter"]
+            imported[uri] = executors[component["executorLabel"]]["importer"]["typeSchema"]["schemaTitle"]
+    assert imported == READS[name]
+    assert len(tasks) == len(imported) + 1
+    own = document["components"][f"comp-{name}"]["inputDefinitions"]
+    assert set(own.get("artifacts", {})) == set(imported)
+    parameters = document["root"]["inputDefinitions"]["parameters"]
+    assert set(parameters) == set(imported) | set(own.get("parameters", {}))
+    for parameter, expected in own.get("parameters", {}).items():
+        assert parameters[parameter] == expected  # type, default and description
+    assert all(parameters[uri]["parameterType"] == "STRING" for uri in imported)
+
+
+@pytest.mark.parametrize("name", READS)
+def test_what_was_asked_for_by_name_is_never_answered_by_a_cache(name: str) -> None:
+    task = compiler.spec(component=name)["root"]["dag"]["tasks"][name]
+    assert not task["cachingOptions"].get("enableCache", False)
+
+
+@pytest.mark.slow
+def test_vocab_builder_alone(examples: str, tmp_path: Path) -> None:
+    made = run("vocab-builder", tmp_path, examples=examples, feature_config=CONFIG)
+    features = json.loads(Path(made["vocab-builder.vocabularies"]).read_text())["features"]
+    customers = features["cust_person_id"]
+    assert dict(zip(customers["tokens"], customers["counts"], strict=True)) == {"ann": 4, "bob": 3, "cyd": 1}
+
+
+@pytest.mark.slow
+def test_evaluator_then_exporter_each_alone(examples: str, tmp_path: Path) -> None:
+    model = fake_model.write_model(tmp_path / "model")
+    vocabularies = fake_model.write_vocabularies(tmp_path / "vocabularies.json")
+    made = run(
+        "evaluator",
+        tmp_path,
+        model=model,
+        examples=examples,
+        vocabularies=vocabularies,
+        ks=[1, 2],
+        must_beat="none",
+    )
+    evaluation = json.loads(Path(made["evaluator.evaluation"], "evaluation.json").read_text())
+    assert evaluation["metrics"]["model"]["recall_1"]["value"] == pytest.approx(2.75 / 6)  # ranked by hand
+    made = run("exporter", tmp_path, model=model, examples=examples, evaluation=made["evaluator.evaluation"])
+    release = json.loads(Path(made["exporter.release"], "release.json").read_text())
+    assert release["verdict"] == evaluation["verdict"]
+
+
+@pytest.mark.slow
+def test_extractor_then_trainer_each_alone(small_log: tuple[str, str], tmp_path: Path) -> None:
+    made = run("data-extractor", tmp_path, purchases=small_log[0], products=small_log[1], feature_config=CONFIG)
+    examples = made["data-extractor.examples"]
+    made = run("vocab-builder", tmp_path, examples=examples, feature_config=CONFIG)
+    made = run(
+        "trainer",
+        tmp_path,
+        examples=examples,
+        vocabularies=made["vocab-builder.vocabularies"],
+        feature_config=CONFIG,
+        epochs=1,
+        batch_size=256,
+        top_k=5,
+    )
+    trained = json.loads(Path(made["trainer.model"], "model_metadata.json").read_text())
+    assert trained["hyperparameters"]["epochs"] == 1
+    assert Path(made["trainer.model"], "saved_model", "saved_model.pb").exists()
+
+
+def test_an_unknown_component_is_refused() -> None:
+    with pytest.raises(ValueError, match="component: found 'trainr', expected one of data-extractor, vocab-builder"):
+        compiler.spec(component="trainr")
+
+
+def test_a_missing_artifact_says_so(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="examples"):
+        run("vocab-builder", tmp_path, feature_config=CONFIG)
