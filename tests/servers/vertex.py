@@ -5,8 +5,7 @@
 
 It checks what it is given as far as Google's documents tell, keeps it, and with `runs` runs it. Long-running operations
 are done at the second poll. Names keep the project's id, where the service answers with its number. The rest is in
-vertex_checks.py (what is refused), vertex_pipelines.py, vertex_jobs.py, vertex_models.py (the resources) and
-vertex_runner.py (running).
+vertex_checks.py (what is refused), in a file for each sort of resources, and in vertex_runner.py (running).
 """
 
 import contextlib
@@ -26,7 +25,15 @@ from typing import Any, BinaryIO
 
 from gcp_storage_emulator.server import RequestHandler, Router
 
-from tests.servers import storage, vertex_jobs, vertex_listing, vertex_models, vertex_pipelines
+from tests.servers import (
+    storage,
+    vertex_indexes,
+    vertex_jobs,
+    vertex_listing,
+    vertex_metadata,
+    vertex_models,
+    vertex_pipelines,
+)
 from tests.servers.bucket_folder import FolderStorage
 from tests.servers.vertex_state import CODES, PROJECT_NUMBER, Call, RefusedError, State
 
@@ -50,8 +57,16 @@ ROUTES: dict[tuple[str, str, str], Handle] = {  # by method, resource with * for
     ("POST", "customJobs/*", "cancel"): vertex_jobs.cancel,
     ("DELETE", "customJobs/*", ""): vertex_jobs.delete,
     **vertex_models.ROUTES,
+    **vertex_indexes.ROUTES,
+    **vertex_metadata.ROUTES,
 }
-KINDS = ("pipelineJobs", "schedules", "customJobs", *vertex_models.KINDS)  # what can be listed, and got as it is
+# What can be listed, and got as it is.
+KINDS = (
+    *("pipelineJobs", "schedules", "customJobs"),
+    *vertex_models.KINDS,
+    *vertex_indexes.KINDS,
+    *vertex_metadata.KINDS,
+)
 STORAGE = re.compile(r"/((upload|download|batch)/)?storage/")
 
 

@@ -39,6 +39,16 @@ def expect(condition: Any, message: str) -> None:
         raise RefusedError(message)
 
 
+def update_mask(query: dict[str, str], allowed: tuple[str, ...]) -> list[str]:
+    """The fields that a patch names, in camel case; each must be one that may be changed."""
+    camel = re.sub(r"_(\w)", lambda matched: matched[1].upper(), query.get("updateMask", ""))
+    mask = [path for path in camel.split(",") if path]
+    expect(mask, "updateMask is required.")
+    for path in mask:
+        expect(path in allowed, f"{path} cannot be updated.")
+    return mask
+
+
 def check_labels(labels: dict[str, str]) -> None:
     expect(len(labels) <= LABELS, f"There are {len(labels)} labels; at most {LABELS} are allowed.")
     for key, value in labels.items():

@@ -55,8 +55,7 @@ def delete(state: State, call: Call) -> dict[str, Any]:
     job = state.get(call.name)
     if not _over(job):
         raise RefusedError(f"{call.name} is in state {job['state']}; cancel it first.", "FAILED_PRECONDITION")
-    del state.resources[call.name]
-    return state.operation(call.parent, "DeleteOperationMetadata", "google.protobuf.Empty", {})
+    return state.delete(call.parent, call.name)
 
 
 def _run(state: State, job: dict[str, Any]) -> None:

@@ -2,15 +2,23 @@
 
 import datetime
 import json
-import re
 import threading
 from typing import Any
 
-from tests.servers import vertex_checks, vertex_cron, vertex_runner
+from tests.servers import vertex_checks, vertex_cron, vertex_metadata, vertex_runner
 from tests.servers.vertex_state import PROJECT_NUMBER, TERMINAL, Call, RefusedError, State, now, parsed
 
 PREFIX = "PIPELINE_STATE_"
-SCHEDULE_FIELDS = ("displayName", "cron", "startTime", "endTime", "maxRunCount", "maxConcurrentRunCount")
+SCHEDULE_FIELDS = (
+    "displayName",
+    "cron",
+    "startTime",
+    "endTime",
+    "maxRunCount",
+    "maxConcurrentRunCount",
+    "allowQueueing",
+    "createPipelineJobRequest",
+)
 
 
 def create_job(state: State, call: Call) -> dict[str, Any]:
@@ -36,6 +44,7 @@ def start_job(state: State, parent: str, job: dict[str, Any], job_id: str, types
     job_id = job_id or f"{pipeline[:100]}-{datetime.datetime.now(datetime.UTC):%Y%m%d%H%M%S}-{state.new_id()}"
     created = {**job, "state": f"{PREFIX}PENDING", "jobDetail": {"taskDetails": []}}
     resource = state.put(f"{parent}/pipelineJobs/{job_id}", created)
+    resource["jobDetail"].update(vertex_metadata.contexts_of(state, parent, pipeline, job_id))
     root = resource["runtimeConfig"]["gcsOutputDirectory"].rstrip("/")
     if state.runs:
         state.stopping[resource["name"]] = threading.Event()
@@ -108,8 +117,7 @@ def delete_job(state: State, call: Call) -> dict[str, Any]:
     job = state.get(call.name)
     if not _over(job):
         raise RefusedError(f"{call.name} is in state {job['state']}; cancel it first.", "FAILED_PRECONDITION")
-    del state.resources[call.name]
-    return state.operation(call.parent, "DeleteOperationMetadata", "google.protobuf.Empty", {})
+    return state.delete(call.parent, call.name)
 
 
 def cancel_jobs(state: State, call: Call) -> dict[str, Any]:
@@ -145,13 +153,8 @@ def create_schedule(state: State, call: Call) -> dict[str, Any]:
 def patch_schedule(state: State, call: Call) -> dict[str, Any]:
     """schedules.patch: only what updateMask names, and only what may be changed."""
     schedule, change = state.get(call.name), parsed(call.body, call.types.Schedule)
-    mask = [_camel(path) for path in call.query.get("updateMask", "").split(",") if path]
-    if not mask:
-        raise RefusedError("updateMask is required.")
     changed = dict(schedule)
-    for path in mask:
-        if path not in (*SCHEDULE_FIELDS, "allowQueueing", "createPipelineJobRequest"):
-            raise RefusedError(f"{path} of a schedule cannot be updated.")
+    for path in vertex_checks.update_mask(call.query, SCHEDULE_FIELDS):
         changed.pop(path, None)
         if path in change:
             changed[path] = change[path]
@@ -182,9 +185,7 @@ def resume_schedule(state: State, call: Call) -> dict[str, Any]:
 
 def delete_schedule(state: State, call: Call) -> dict[str, Any]:
     """schedules.delete."""
-    state.get(call.name)
-    del state.resources[call.name]
-    return state.operation(call.parent, "DeleteOperationMetadata", "google.protobuf.Empty", {})
+    return state.delete(call.parent, call.name)
 
 
 def fire(state: State, name: str, types: Any) -> dict[str, Any] | None:
@@ -232,7 +233,3 @@ def _over(job: dict[str, Any]) -> bool:
 
 def _without_spec(job: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in job.items() if key not in ("pipelineSpec", "runtimeConfig")}
-
-
-def _camel(path: str) -> str:
-    return re.sub(r"_(\w)", lambda matched: matched[1].upper(), path)

@@ -1,5 +1,6 @@
 """What the local Vertex AI server holds, and how it reads and refuses what it is sent."""
 
+import copy
 import datetime
 import itertools
 import re
@@ -86,25 +87,41 @@ class State:
 
     def below(self, parent: str) -> list[dict[str, Any]]:
         """The resources of a collection, the newest first."""
-        pattern = re.compile(re.escape(parent) + "/[^/]+")
+        pattern = re.compile(re.escape(parent) + "/[^/@]+")  # versions of a model have an @
         return [resource for name, resource in reversed(self.resources.items()) if pattern.fullmatch(name)]
 
-    def operation(self, parent: str, metadata: str, response: str, value: dict[str, Any]) -> dict[str, Any]:
+    def operation(
+        self, parent: str, metadata: str, response: str, value: dict[str, Any], told: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Starts a long-running operation; its second poll finds it done.
 
         Args:
             parent: The resource or location that it belongs to.
             metadata: The metadata's message, without its package.
             response: The response's message; a full name where it is not of Vertex AI.
-            value: The response.
+            value: The response, which stays what it is now.
+            told: More of the metadata; with "error", the operation fails with it.
         """
         name, package = f"{parent}/operations/{self.new_id()}", "type.googleapis.com/google.cloud.aiplatform.v1."
         kind = f"type.googleapis.com/{response}" if "." in response else package + response
         time = now()
-        described = {"@type": package + metadata, "genericMetadata": {"createTime": time, "updateTime": time}}
+        more = dict(told or {})
+        error = more.pop("error", None)
+        described = {"@type": package + metadata, "genericMetadata": {"createTime": time, "updateTime": time}, **more}
+        outcome = {"error": error} if error else {"response": {"@type": kind, **copy.deepcopy(value)}}
         unfinished = {"name": name, "metadata": described}
-        self.operations[name] = ({**unfinished, "done": True, "response": {"@type": kind, **value}}, 1)
+        self.operations[name] = ({**unfinished, "done": True, **outcome}, 1)
         return unfinished
+
+    def delete(self, parent: str, name: str) -> dict[str, Any]:
+        """Removes a resource.
+
+        Returns:
+            The operation that says so.
+        """
+        self.get(name)
+        del self.resources[name]
+        return self.operation(parent, "DeleteOperationMetadata", "google.protobuf.Empty", {})
 
     def poll(self, name: str) -> dict[str, Any]:
         if name not in self.operations:
