@@ -112,7 +112,7 @@ def show(found: Estimate, console: Console) -> None:
         table.add_row(line.item, line.machine, spent, "unknown" if line.usd is None else f"{line.usd:.2f}")
     console.print(table)
     for text in found.assumptions:
-        console.print(f"- {text}", highlight=False, soft_wrap=True)
+        console.print(f"- {text}", soft_wrap=True)
 
 
 def expect_below(found: Estimate, limit: float) -> None:

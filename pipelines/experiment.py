@@ -2,6 +2,7 @@
 
 import re
 import time
+from functools import partial
 from typing import Any
 
 from components.common.errors import InputError
@@ -25,7 +26,7 @@ def ensure(where: Where, name: str) -> str:
         InputError: a name that Vertex AI refuses, or one that is something else already.
     """
     from google.api_core import exceptions as api
-    from google.cloud.aiplatform_v1 import Context, MetadataServiceClient
+    from google.cloud.aiplatform_v1 import Context, CreateMetadataStoreRequest, MetadataServiceClient, MetadataStore
 
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,127}", name):
         expected = "lowercase letters, digits and -, 128 at most"
@@ -38,7 +39,15 @@ def ensure(where: Where, name: str) -> str:
         except api.NotFound:
             made = Context(display_name=name, schema_title=SCHEMA, schema_version=VERSION)
             made.metadata = {"experiment_deleted": False}
-            found = client.create_context(parent=store, context=made, context_id=name, timeout=SECONDS)
+            create = partial(client.create_context, parent=store, context=made, context_id=name, timeout=SECONDS)
+            try:
+                found = create()
+            except api.NotFound:  # the first run of a project and region makes the store
+                request = CreateMetadataStoreRequest(
+                    parent=where.parent, metadata_store=MetadataStore(), metadata_store_id="default"
+                )
+                client.create_metadata_store(request=request, timeout=SECONDS).result(timeout=SECONDS)
+                found = create()
     if found.schema_title != SCHEMA:
         raise InputError("--experiment", f"{name}, a {found.schema_title}", "an experiment", "Choose another name.")
     return found.name

@@ -1,6 +1,7 @@
 """From a checked PipelineJob to a run: estimate, checks, submission, and following it to its end."""
 
 import json
+import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,6 +11,11 @@ from rich.console import Console
 from components.common.errors import InputError
 from pipelines import cost, experiment, parameters, preflight, runs, watch
 from pipelines.google import SECONDS, Where, sentences
+
+
+def terminal() -> Console:
+    """Where the commands print: what comes from elsewhere is no markup, and logs are wider than 80 columns."""
+    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +73,8 @@ def is_ready(where: Where, job: dict[str, Any], before: Before, console: Console
         findings = preflight.preflight(where, preflight.needs_of(job))
         for state, text, command in findings:
             remedy = f" {'Mend it' if state == 'missing' else 'Perhaps'}: {command}" if command else ""
-            console.print(f"{state}: {text}{remedy}", highlight=False, soft_wrap=True, markup=False)
-        console.print(f"not checked: {preflight.NOT_CHECKED}", highlight=False, soft_wrap=True)
+            console.print(f"{state}: {text}{remedy}", soft_wrap=True)
+        console.print(f"not checked: {preflight.NOT_CHECKED}", soft_wrap=True)
         if missing := [finding.text for finding in findings if finding.state == "missing"]:
             remedy = "Run the commands above; --no-preflight submits all the same."
             raise InputError("preflight", f"that something is missing ({' '.join(missing)})", "all there", remedy)
@@ -87,7 +93,7 @@ def submit(where: Where, job: dict[str, Any], before: Before, after: After, grou
     """
     from google.cloud.aiplatform_v1 import PipelineJob, PipelineServiceClient
 
-    console = Console()
+    console = terminal()
     if not is_ready(where, job, before, console, job):
         return
     context = experiment.ensure(where, group) if group else ""
@@ -100,10 +106,10 @@ def submit(where: Where, job: dict[str, Any], before: Before, after: After, grou
             timeout=SECONDS,
         )
     identifier = made.name.rpartition("/")[2]
-    console.print(f"submitted {identifier}", highlight=False)
+    console.print(f"submitted {identifier}")
     console.print(where.console(f"locations/{where.location}/pipelines/runs/{identifier}"), soft_wrap=True)
     if context and not experiment.associate(where, context, partial(get_run, where, made.name), after.poll):
-        console.print(f"The run is not in the experiment {group}: it has no metadata yet.", highlight=False)
+        console.print(f"The run is not in the experiment {group}: it has no metadata yet.")
     if after.wait:
         follow(where, made.name, after, console)
 

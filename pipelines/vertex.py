@@ -1,6 +1,5 @@
 """The pipeline on Vertex AI: `python -m pipelines.vertex --help`."""
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Annotated, Any
 
 import tyro
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from components.common import cli
@@ -131,16 +129,16 @@ def schedule(
         start=cron.moment("--start", start, time_zone),
         end=cron.moment("--end", end, time_zone),
     )
-    console = Console()
+    console = submission.terminal()
     if not submission.is_ready(where, job, before, console, document):
         return
     with sentences(where, "creating the schedule"):
         made = where.client(ScheduleServiceClient).create_schedule(
             parent=where.parent, schedule=submission.message(Schedule, document), timeout=SECONDS
         )
-    console.print(f"created schedule {_id(made)}", highlight=False)
+    console.print(f"created schedule {_id(made)}")
     if made.next_run_time:
-        console.print(f"next run {made.next_run_time:%Y-%m-%d %H:%M} UTC", highlight=False)
+        console.print(f"next run {made.next_run_time:%Y-%m-%d %H:%M} UTC")
     console.print(where.console(f"locations/{where.location}/pipelines/schedules/{_id(made)}"), soft_wrap=True)
 
 
@@ -162,7 +160,7 @@ def list_(where: Where, *, limit: int = 20) -> None:
         found = [run for run, _ in zip(answer, range(limit), strict=False)]
         answer = where.client(v1.ScheduleServiceClient).list_schedules(request=newest, timeout=SECONDS)
         schedules = [item for item, _ in zip(answer, range(limit), strict=False)]
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = submission.terminal()
     table = Table(title=f"Schedules in {where.parent}")
     for column in ("schedule", "name", "state", "cron", "runs", "next run, UTC"):
         table.add_column(column, no_wrap=column == "schedule", overflow="fold")
@@ -238,7 +236,7 @@ def wait(run: Id, where: Where, *, poll: float = 10.0) -> None:
     name = where.name("pipelineJobs", run)
     with sentences(where, f"looking for {run}"):
         submission.get_run(where, name)
-    submission.follow(where, name, After(wait=True, poll=poll), Console())
+    submission.follow(where, name, After(wait=True, poll=poll), submission.terminal())
 
 
 def train_alone(
@@ -273,14 +271,14 @@ def train_alone(
     flags += f" --labels={','.join(training.labels)}" if labels else ""
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     Path(output).write_text(text, encoding="utf-8")
-    console = Console()
+    console = submission.terminal()
     console.print(f"wrote {output}, for gcloud ai custom-jobs create --config={output} {flags}", soft_wrap=True)
     if not send:
         return
     client = where.client(JobServiceClient)
     with sentences(where, "creating the custom job"):
         made = client.create_custom_job(parent=where.parent, custom_job=job, timeout=SECONDS)
-    console.print(f"created custom job {_id(made)}", highlight=False)
+    console.print(f"created custom job {_id(made)}")
     console.print(where.console(f"locations/{where.location}/training/{_id(made)}"), soft_wrap=True)
     if after.wait:
         again = f"gcloud ai custom-jobs stream-logs {_id(made)} --region={where.location}"

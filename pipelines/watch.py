@@ -12,7 +12,7 @@ from components.common.errors import InputError
 from pipelines.google import Where, sentences
 
 PATIENCE = 600.0  # seconds that Vertex AI may be out of reach before following ends; the run does not mind
-OVER = ("SUCCEEDED", "FAILED", "CANCELLED", "PAUSED", "EXPIRED", "PARTIALLY_SUCCEEDED")
+OVER = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED")
 LEFT_OUT = ("NOT_TRIGGERED", "STATE_UNSPECIFIED", "")
 
 
@@ -39,12 +39,12 @@ def follow(where: Where, get: Callable[[], Any], again: str, seconds: float, con
             for step, state in _states(job):
                 if seen.get(step) != state:
                     seen[step] = state
-                    console.print(f"{dt.datetime.now():%H:%M:%S} {step}: {state.lower()}", highlight=False)
+                    console.print(f"{dt.datetime.now():%H:%M:%S} {step}: {state.lower()}")
             if state_of(job) in OVER:
                 return job
             time.sleep(seconds)
     except KeyboardInterrupt:
-        console.print(f"No longer followed; the run goes on. Follow it again: {again}", highlight=False)
+        console.print(f"No longer followed; the run goes on. Follow it again: {again}")
         raise SystemExit(130) from None
 
 
@@ -62,13 +62,13 @@ def verdict(job: Any, console: Console) -> int:
         return 0
     if state == "CANCELLED":
         said = f"The run was cancelled: {job.error.message or 'somebody or something else asked for it'}"
-        console.print(said, highlight=False, markup=False)
+        console.print(said, soft_wrap=True)
         return 1
-    console.print(f"The run ended as {state.lower()}: {job.error.message}", highlight=False, markup=False)
+    console.print(f"The run ended as {state.lower()}: {job.error.message}", soft_wrap=True)
     for step in steps(job) if hasattr(job, "job_detail") else ():
         if state_of(step) == "FAILED":
             reason = step.error.message or "no reason was given; the step's log in the console has it"
-            console.print(f"  {step.task_name}: {reason}", highlight=False, markup=False)
+            console.print(f"  {step.task_name}: {reason}", soft_wrap=True)
     return 1
 
 
@@ -89,7 +89,7 @@ def figures(job: Any, console: Console) -> None:
         console.print(table)
     for step_name, uri in reports:
         page = f"https://storage.cloud.google.com/{uri.removeprefix('gs://')}" if uri.startswith("gs://") else uri
-        console.print(f"Report of {step_name}: {page}", highlight=False, soft_wrap=True)
+        console.print(f"Report of {step_name}: {page}", soft_wrap=True)
 
 
 def steps(job: Any) -> list[Any]:

@@ -176,7 +176,7 @@ def test_googles_token_goes_to_googles_registries_only(cloud: Server, monkeypatc
         assert headers.get("authorization", headers.get("Authorization")) == expected, (method, path)
 
 
-def test_needs_follow_from_the_parameters(tmp_path) -> None:
+def test_needs_follow_from_the_parameters() -> None:
     from compile import spec
     from pipelines.machines import Machine
     from pipelines.steps import Settings
