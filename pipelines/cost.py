@@ -1,7 +1,6 @@
 """What a run will cost at list prices: machine hours a step, Dataflow's workers, BigQuery's bytes. An estimate."""
 
 import re
-import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,8 +8,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from components.common.errors import InputError
-from pipelines.demand import Asked, machines_of
+from components.common.errors import InputError, expect_at_least
+from pipelines.demand import Asked, beam_options, is_table, machines_of
 from pipelines.steps import STEPS
 
 PRICES = Path(__file__).with_name("prices.yaml")
@@ -66,12 +65,14 @@ def estimate(job: dict[str, Any], hours: dict[str, float], rows: int = 0) -> Est
     Raises:
         InputError: hours of a step that the pipeline does not have, or a machine without a price.
     """
+    expect_at_least("--rows", rows, 0)
     spec, table = job["pipelineSpec"], prices()
     defaults = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     values = {name: body["defaultValue"] for name, body in defaults.items() if "defaultValue" in body}
     values |= job["runtimeConfig"]["parameterValues"]
     steps = {step: machines for step, machines in machines_of(spec).items() if machines}
-    steps = {step: steps[step] for step in sorted(steps, key=lambda step: list(STEPS).index(step))}
+    order = [*STEPS, *steps]
+    steps = {step: steps[step] for step in sorted(steps, key=order.index)}
     if unknown := set(hours) - set(steps):
         raise InputError("--hours", ", ".join(sorted(unknown)), f"steps of {', '.join(steps)}", "Correct the name.")
     assumptions = [
@@ -117,6 +118,7 @@ def show(found: Estimate, console: Console) -> None:
 
 def expect_below(found: Estimate, limit: float) -> None:
     """Raises InputError when a run may cost more than `limit` dollars, or when nobody can tell; 0 sets no limit."""
+    expect_at_least("--max-cost", limit, 0)
     if not limit:
         return
     if found.unknown:
@@ -177,11 +179,13 @@ def _dataflow(
     assumptions: list[str],
 ) -> list[Line]:
     """Workers of the steps that Beam runs on Dataflow, all of them busy all the time: the most it costs."""
-    options = shlex.split(str(values.get("beam_options", "")))
-    if not any(option.endswith("DataflowRunner") for option in options):
+    given = beam_options(values)
+    if given.get("runner") != "DataflowRunner":
         return []
-    given = dict(option.lstrip("-").split("=", 1) for option in options if "=" in option)
-    workers = int(given.get("max_num_workers") or given.get("num_workers") or WORKERS)
+    text = given.get("max_num_workers") or given.get("num_workers") or str(WORKERS)
+    if not text.isdecimal():
+        raise InputError("beam_options", f"{text} workers", "a whole number", "Correct the number.")
+    workers = int(text)
     machine = given.get("machine_type") or given.get("worker_machine_type") or WORKER
     matched = re.fullmatch(r"(\w+)-(standard|highmem|highcpu)-(\d+)", machine)
     if not matched:
@@ -204,8 +208,8 @@ def _bigquery(
     values: dict[str, Any], rows: int, table: dict[str, Any], sources: set[str], assumptions: list[str]
 ) -> list[Line]:
     """Bytes of the extraction: the log is queried twice, the finished rows once and then read."""
-    purchases, limit = str(values.get("purchases", "")), int(values.get("max_bytes_billed", 0) or 0)
-    if not purchases or "/" in purchases or purchases.endswith(".parquet"):
+    limit = int(values.get("max_bytes_billed", 0) or 0)
+    if not is_table(str(values.get("purchases", ""))):
         return []
     rates = table["bigquery"]
     sources.add(rates["query_tib"]["source"])

@@ -1,13 +1,17 @@
-"""Which machines the steps of a compiled pipeline ask for."""
+"""What a run asks of Google Cloud: its steps' machines, BigQuery, Dataflow."""
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+
+from components.common.errors import InputError
 
 # What a step gets that asks for nothing:
 # https://cloud.google.com/vertex-ai/docs/pipelines/machine-types
 DEFAULT = "e2-standard-4"
+TABLE = re.compile(r"[^/.\s]+(\.[^/.\s]+){2}")
 UNITS = {"": 2**-30, "K": 1e3 / 2**30, "M": 1e6 / 2**30, "G": 1e9 / 2**30, "KI": 2**-20, "MI": 2**-10, "GI": 1.0}
 
 
@@ -50,6 +54,25 @@ def machines_of(spec: dict[str, Any]) -> dict[str, list[Asked]]:
         else:
             found[step] = [] if "importer" in executor else [_of_resources(executor)]
     return found
+
+
+def is_table(purchases: str) -> bool:
+    """Whether a purchase log is a BigQuery table, project.dataset.table, and no file."""
+    return bool(TABLE.fullmatch(purchases)) and not purchases.endswith(".parquet")
+
+
+def beam_options(values: dict[str, Any]) -> dict[str, str]:
+    """{option: value} of the parameter beam_options.
+
+    Raises:
+        InputError: it cannot be taken apart.
+    """
+    text = str(values.get("beam_options", ""))
+    try:
+        options = shlex.split(text)
+    except ValueError as error:
+        raise InputError("beam_options", f"{text!r} ({error})", "--name=value, …", "Correct the quotes.") from error
+    return dict(option.lstrip("-").split("=", 1) for option in options if "=" in option)
 
 
 def _of_resources(executor: dict[str, Any]) -> Asked:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from components.common.errors import InputError
 from pipelines import checks
-from pipelines.demand import machines_of
+from pipelines.demand import beam_options, is_table, machines_of
 from pipelines.google import LOGIN, Where
 
 SECONDS = 10.0  # for one request; they run side by side
@@ -72,10 +72,12 @@ def needs_of(job: dict[str, Any]) -> Needs:
     apis = ["aiplatform.googleapis.com", "storage.googleapis.com"]
     if any(".pkg.dev/" in image for image in images):
         apis.append("artifactregistry.googleapis.com")
-    if "." in values.get("purchases", "") and "/" not in values["purchases"]:
+    if is_table(str(values.get("purchases", ""))):
         apis += ["bigquery.googleapis.com", "bigquerystorage.googleapis.com"]
-    if "DataflowRunner" in str(values.get("beam_options", "")):
+    beam = beam_options(values)
+    if beam.get("runner") == "DataflowRunner":
         apis.append("dataflow.googleapis.com")
+        images = sorted({*images, *filter(None, [beam.get("sdk_container_image")])})
     accelerators: dict[tuple[str, bool], int] = {}
     for step in machines_of(spec).values():
         for key in {(machine.accelerator, machine.spot) for machine in step if machine.accelerator}:

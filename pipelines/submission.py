@@ -8,9 +8,12 @@ from typing import Any
 
 from rich.console import Console
 
-from components.common.errors import InputError
+from components.common.errors import InputError, expect_at_least
 from pipelines import cost, experiment, parameters, preflight, runs, watch
+from pipelines.demand import machines_of
 from pipelines.google import SECONDS, Where, sentences
+
+LEAST_POLL = 0.1  # seconds
 
 
 def terminal() -> Console:
@@ -61,11 +64,14 @@ def is_ready(where: Where, job: dict[str, Any], before: Before, console: Console
         InputError: it would cost too much, or something that the run needs is missing.
     """
     _ = where.parent, where.address  # the mistakes that need no network first
+    expect_at_least("--max-cost", before.max_cost, 0)
     if before.dry_run:
         print(json.dumps(document, indent=1, ensure_ascii=False))
         return False
     if before.estimate or before.max_cost:
-        hours = {**_earlier_hours(where, before.hours_from), **_hours(before.hours)}
+        steps = machines_of(job["pipelineSpec"])
+        earlier = {step: spent for step, spent in _earlier_hours(where, before.hours_from).items() if step in steps}
+        hours = {**earlier, **_hours(before.hours)}
         found = cost.estimate(job, hours, before.rows)
         cost.show(found, console)
         cost.expect_below(found, before.max_cost)
@@ -93,6 +99,7 @@ def submit(where: Where, job: dict[str, Any], before: Before, after: After, grou
     """
     from google.cloud.aiplatform_v1 import PipelineJob, PipelineServiceClient
 
+    expect_at_least("--poll", after.poll, LEAST_POLL)
     console = terminal()
     if not is_ready(where, job, before, console, job):
         return
@@ -116,6 +123,7 @@ def submit(where: Where, job: dict[str, Any], before: Before, after: After, grou
 
 def follow(where: Where, name: str, after: After, console: Console) -> None:
     """Follows a run to its end and exits with 0, or with 1 when it failed or was cancelled."""
+    expect_at_least("--poll", after.poll, LEAST_POLL)
     again = f"python -m pipelines.vertex wait {name.rpartition('/')[2]}"
     job = watch.follow(where, partial(get_run, where, name), again, after.poll, console)
     raise SystemExit(watch.verdict(job, console))
@@ -151,4 +159,5 @@ def _hours(pairs: tuple[str, ...]) -> dict[str, float]:
             found[step] = float(text)
         except ValueError as error:
             raise InputError("--hours", f"{step}={text}", "a number of hours", "Correct it.") from error
+        expect_at_least("--hours", found[step], 0)
     return found

@@ -10,7 +10,7 @@ import yaml
 from rich.table import Table
 
 from components.common import cli
-from components.common.errors import InputError, expect_choice
+from components.common.errors import InputError, expect_at_least, expect_choice
 from pipelines import checks, cron, custom_job, parameters, runs, submission, watch
 from pipelines import job as jobs
 from pipelines.google import SECONDS, Where, sentences
@@ -264,6 +264,7 @@ def train_alone(
     """
     from google.cloud.aiplatform_v1 import CustomJob, JobServiceClient
 
+    expect_at_least("--poll", after.poll, submission.LEAST_POLL)
     document = custom_job.spec(training, machine, parameters.read_spec(spec))
     labels = jobs.label_values(training.labels)
     job = submission.message(CustomJob, {"displayName": name, "jobSpec": document, "labels": labels})
