@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from google.cloud import aiplatform_v1
 from google.protobuf import json_format
-from google_cloud_pipeline_components.v1.custom_job.component import custom_training_job
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 import compile as compiler
@@ -126,67 +124,6 @@ def found(part: object, key: str) -> list[dict]:
     if not isinstance(part, dict):
         return []
     return [*([part] if key in part else []), *(each for item in part.values() for each in found(item, key))]
-
-
-@pytest.mark.parametrize("component", ["", "trainer"])
-def test_a_machine_type_makes_the_trainer_a_custom_job(component: str) -> None:
-    plain = compiler.spec("eu.pkg.dev/shop", "v7", component=component)
-    document = compiler.spec("eu.pkg.dev/shop", "v7", component=component, settings=CLUSTER)
-    job = submitted(document)
-    json_format.ParseDict(job, aiplatform_v1.CustomJob.pb()())
-    pools = job["job_spec"]["worker_pool_specs"]
-    assert [pool["replica_count"] for pool in pools] == [1, 2]
-    for pool in pools:
-        assert pool["machine_spec"] == {
-            "machine_type": "a2-highgpu-2g",
-            "accelerator_type": "NVIDIA_TESLA_A100",
-            "accelerator_count": 2,
-        }
-        container = pool["container_spec"]
-        assert container["image_uri"] == trainer_of(plain)["image"]
-        assert container["command"] == trainer_of(plain)["command"]
-        arguments = ["{{$}}" if each == "{{$.json_escape[1]}}" else each for each in container["args"]]
-        assert arguments == trainer_of(plain)["args"]
-    scheduling = job["job_spec"]["scheduling"]
-    assert (scheduling["strategy"], scheduling["restart_job_on_worker_restart"]) == ("SPOT", True)
-    assert job["job_spec"]["service_account"] == "{{$.pipeline_service_account}}"
-    # Artifacts and parameters come and go as they do without it.
-    before, after = (spec["components"]["comp-trainer"] for spec in (plain, document))
-    assert types_of(after["outputDefinitions"]["artifacts"]) == types_of(before["outputDefinitions"]["artifacts"])
-    assert types_of(after["inputDefinitions"]["artifacts"]) == types_of(before["inputDefinitions"]["artifacts"])
-    own, all_of_it = (types_of(each["inputDefinitions"]["parameters"]) for each in (before, after))
-    assert own == {name: all_of_it[name] for name in own}
-    assert not set(own) & set(custom_training_job.component_spec.inputs)  # which would be lost
-    tasks = [spec["root"]["dag"]["tasks"] for spec in (plain, document)]
-    assert tasks[0] == tasks[1]
-    assert "resources" not in trainer_of(document)
-
-
-def types_of(definitions: dict) -> dict[str, dict]:
-    return {name: {**parts, "description": ""} for name, parts in definitions.items()}
-
-
-def submitted(document: dict) -> dict:
-    """The custom job that the Trainer's task asks for: its payload, the parameters' defaults filled in."""
-    payload = trainer_of(document)["args"][trainer_of(document)["args"].index("--payload") + 1]
-    given = document["root"]["dag"]["tasks"]["trainer"]["inputs"]["parameters"]
-    for name, parameter in document["components"]["comp-trainer"]["inputDefinitions"]["parameters"].items():
-        placeholder = "{{$.inputs.parameters['" + name + "']}}"
-        if placeholder not in payload:
-            continue
-        assert name not in given  # the pipeline leaves what is the job's to its defaults
-        empty: object = {"STRUCT": {}, "LIST": []}.get(parameter["parameterType"])
-        value = parameter.get("defaultValue", empty)
-        payload = payload.replace(placeholder, value if isinstance(value, str) else json.dumps(value))
-    return json.loads(payload)
-
-
-def test_one_machine_trains_as_a_custom_job_of_one_pool() -> None:
-    machine = Machine(machine_type="n1-standard-8", accelerator="NVIDIA_TESLA_T4")
-    job = submitted(compiler.spec(settings=Settings(machine=machine)))["job_spec"]
-    assert len(job["worker_pool_specs"]) == 1
-    assert job["scheduling"]["restart_job_on_worker_restart"] is False
-    assert job["scheduling"]["strategy"] == "STANDARD"
 
 
 def test_compiling_twice_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -1,106 +1,131 @@
-"""The Trainer alone as a custom job: the file for gcloud, what the server received, what is refused."""
+"""The Trainer as a Vertex AI custom job: what the service would get, and what its machines would run."""
 
+import json
 import os
-import shutil
-import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-import yaml
+from google.cloud import aiplatform_v1
+from google.protobuf import json_format
+from google_cloud_pipeline_components.v1.custom_job.component import custom_training_job
 
-from tests.pipelines.vertex_cli import REGISTRY, Commands, Result
+import compile as compiler
+from components.data_extractor.extract import extract
+from components.vocab_builder.build import build_vocabularies
+from pipelines.machines import Machine
+from pipelines.steps import Settings
+from tests.pipelines.test_compile import CLUSTER, trainer_of
+from tests.pipelines.test_rerun import CONFIG
+from tests.trainer_image.cluster import run_cluster
 
-ACCOUNT = "recs@my-project.iam.gserviceaccount.com"
-
-
-def _custom_job(commands: Commands, file: Path, *flags: str) -> Result:
-    return commands(
-        *("custom-job", "--image", f"{REGISTRY}/metro-recs/trainer:v1", "--tfrecords-path", "gs://bucket/examples"),
-        *("--vocabularies-path", "gs://bucket/v.json", "--output-path", "gs://bucket/model", "--output", str(file)),
-        *("--spec", str(commands.folder / "reruns" / "trainer.json"), *flags),
-    )
-
-
-def test_custom_job_is_a_cluster_with_a_chief(commands: Commands, tmp_path: Path) -> None:
-    file = tmp_path / "job.yaml"
-    result = _custom_job(
-        *(commands, file, "--parameters", "epochs=7", "jit_compile=true", "--machine-type", "a2-highgpu-2g"),
-        *("--replicas", "4", "--strategy", "spot", "--service-account", ACCOUNT, "--labels", "team=recs", "--submit"),
-    )
-    assert result.code == 0, result.err
-    document = yaml.safe_load(file.read_text())
-    chief, workers = document["workerPoolSpecs"]
-    assert (chief["replicaCount"], workers["replicaCount"]) == (1, 3)
-    machine = {"machineType": "a2-highgpu-2g", "acceleratorType": "NVIDIA_TESLA_A100", "acceleratorCount": 2}
-    assert chief["machineSpec"] == workers["machineSpec"] == machine
-    assert document["scheduling"] == {"strategy": "SPOT"}
-    assert document["serviceAccount"] == ACCOUNT
-    flags = chief["containerSpec"]["args"]
-    assert flags[flags.index("--metadata-path") + 1] == "gs://bucket/examples/metadata.json"
-    assert flags[flags.index("--epochs") + 1] == "7"
-    assert "--jit-compile" in flags
-    (job,) = commands.created
-    assert job["labels"] == {"team": "recs"}
-    pools = job["jobSpec"]["workerPoolSpecs"]
-    assert [int(pool["replicaCount"]) for pool in pools] == [1, 3]
-    assert pools[0]["containerSpec"]["args"] == flags
-    assert "gcloud ai custom-jobs create --config=" in result.out
+# What Vertex AI tells the machines of a job beside TF_CONFIG, then the container's command.
+REPLICA = """
+import json, os, sys
+task = json.loads(os.environ["TF_CONFIG"])["task"]
+pool = "workerpool0" if task["type"] == "chief" else "workerpool1"
+os.environ["CLUSTER_SPEC"] = json.dumps({"environment": "cloud", "task": {"type": pool, "index": task["index"]}})
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
-def test_the_trainer_understands_the_custom_jobs_flags(commands: Commands, tmp_path: Path) -> None:
-    import tyro
+@pytest.mark.parametrize("component", ["", "trainer"])
+def test_a_machine_type_makes_the_trainer_a_custom_job(component: str) -> None:
+    plain = compiler.spec("eu.pkg.dev/shop", "v7", component=component)
+    document = compiler.spec("eu.pkg.dev/shop", "v7", component=component, settings=CLUSTER)
+    job = submitted(document, "{{$}}")
+    json_format.ParseDict(job, aiplatform_v1.CustomJob.pb()())
+    pools = job["job_spec"]["worker_pool_specs"]
+    assert [pool["replica_count"] for pool in pools] == [1, 2]
+    for pool in pools:
+        assert pool["machine_spec"] == {
+            "machine_type": "a2-highgpu-2g",
+            "accelerator_type": "NVIDIA_TESLA_A100",
+            "accelerator_count": 2,
+        }
+        container = pool["container_spec"]
+        assert container["image_uri"] == trainer_of(plain)["image"]
+        assert container["command"] == trainer_of(plain)["command"]
+        assert container["args"] == trainer_of(plain)["args"]
+    scheduling = job["job_spec"]["scheduling"]
+    assert (scheduling["strategy"], scheduling["restart_job_on_worker_restart"]) == ("SPOT", True)
+    assert job["job_spec"]["service_account"] == "{{$.pipeline_service_account}}"
+    # Artifacts and parameters come and go as they do without it.
+    before, after = (spec["components"]["comp-trainer"] for spec in (plain, document))
+    assert types_of(after["outputDefinitions"]["artifacts"]) == types_of(before["outputDefinitions"]["artifacts"])
+    assert types_of(after["inputDefinitions"]["artifacts"]) == types_of(before["inputDefinitions"]["artifacts"])
+    own, all_of_it = (types_of(each["inputDefinitions"]["parameters"]) for each in (before, after))
+    assert own == {name: all_of_it[name] for name in own}
+    assert not set(own) & set(custom_training_job.component_spec.inputs)  # which would be lost
+    tasks = [spec["root"]["dag"]["tasks"] for spec in (plain, document)]
+    assert tasks[0] == tasks[1]
+    assert "resources" not in trainer_of(document)
 
-    from trainer_image.options import Options
 
-    file = tmp_path / "job.yaml"
-    assert _custom_job(commands, file, "--parameters", "epochs=7", "learning_rate=1e-4", "jit_compile=false").code == 0
-    flags = yaml.safe_load(file.read_text())["workerPoolSpecs"][0]["containerSpec"]["args"]
-    options = tyro.cli(Options, args=flags)
-    assert (options.epochs, options.learning_rate, options.jit_compile) == (7, 1e-4, False)
-    assert options.feature_config == Path("feature_config.yaml").read_text()
-    assert options.output_path == "gs://bucket/model"
+def types_of(definitions: dict) -> dict[str, dict]:
+    return {name: {**parts, "description": ""} for name, parts in definitions.items()}
 
 
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    [
-        (("--image", "trainer:v1"), "registry"),
-        (("--tfrecords-path", "examples"), "gs://BUCKET/PATH"),
-        (("--machine-type", "a2-highgpu-3g"), "a2-highgpu-3g"),
-        (("--accelerator", "NVIDIA_A1000"), "NVIDIA_A1000"),
-        (("--parameters", "epoch=3"), "epoch=3"),
-        (("--labels", "A=b"), "A=b"),
-    ],
-)
-def test_a_bad_custom_job_writes_nothing(commands: Commands, tmp_path: Path, flags: tuple[str, ...], said: str) -> None:
-    file = tmp_path / "job.yaml"
-    result = _custom_job(commands, file, "--submit", *flags)
-    assert result.code == 2
-    assert said in result.err
-    assert not file.exists()
-    assert not commands.server.requests
+def submitted(document: dict, executor_input: str = "{}") -> dict:
+    """The custom job that the Trainer's task asks for: its payload, with every placeholder filled in."""
+    payload = trainer_of(document)["args"][trainer_of(document)["args"].index("--payload") + 1]
+    given = document["root"]["dag"]["tasks"]["trainer"]["inputs"]["parameters"]
+    for name, parameter in document["components"]["comp-trainer"]["inputDefinitions"]["parameters"].items():
+        placeholder = "{{$.inputs.parameters['" + name + "']}}"
+        if placeholder not in payload:
+            continue
+        assert name not in given  # the pipeline leaves what is the job's to its defaults
+        empty: object = {"STRUCT": {}, "LIST": []}.get(parameter["parameterType"])
+        value = parameter.get("defaultValue", empty)
+        payload = payload.replace(placeholder, value if isinstance(value, str) else json.dumps(value))
+    return json.loads(payload.replace("{{$.json_escape[1]}}", json.dumps(executor_input)[1:-1]))
+
+
+def test_one_machine_trains_as_a_custom_job_of_one_pool() -> None:
+    machine = Machine(machine_type="n1-standard-8", accelerator="NVIDIA_TESLA_T4")
+    job = submitted(compiler.spec(settings=Settings(machine=machine)))["job_spec"]
+    assert len(job["worker_pool_specs"]) == 1
+    assert job["scheduling"]["restart_job_on_worker_restart"] is False
+    assert job["scheduling"]["strategy"] == "STANDARD"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("gcloud"), reason="needs gcloud")
-def test_gcloud_takes_the_custom_jobs_file(commands: Commands, tmp_path: Path) -> None:
-    file, token = tmp_path / "job.yaml", tmp_path / "token"
-    token.write_text("not-a-token")
-    cluster = ("--machine-type", "a2-highgpu-2g", "--replicas", "3", "--strategy", "spot")
-    assert _custom_job(commands, file, *cluster, "--service-account", ACCOUNT).code == 0
-    environment = {
-        **os.environ,
-        "CLOUDSDK_CONFIG": str(tmp_path / "gcloud"),
-        "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(token),
-        "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM": f"{commands.server.url}/",
-        "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+def test_its_replicas_train_one_model_together(
+    small_log: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = {name: str(tmp_path / name) for name in ("examples", "vocabularies", "model", "metrics", "output.json")}
+    extract(purchases=small_log[0], products=small_log[1], output_path=paths["examples"], feature_config=CONFIG)
+    build_vocabularies(examples=paths["examples"], output_path=paths["vocabularies"], feature_config=CONFIG)
+    executor_input = {
+        "inputs": {
+            "artifacts": {name: artifact(paths, name) for name in ("examples", "vocabularies")},
+            "parameterValues": {"feature_config": CONFIG, "epochs": 1, "batch_size": 128, "top_k": 5},
+        },
+        "outputs": {
+            "artifacts": {name: artifact(paths, name) for name in ("model", "metrics")},
+            "outputFile": paths["output.json"],
+        },
     }
-    command = ["gcloud", "ai", "custom-jobs", "create", f"--config={file}", "--region=europe-west3"]
-    more = ["--project=my-project", "--display-name=by-gcloud", "--labels=team=recs"]
-    done = subprocess.run([*command, *more], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    (job,) = commands.created
-    assert [int(pool["replicaCount"]) for pool in job["jobSpec"]["workerPoolSpecs"]] == [1, 2]
-    assert job["jobSpec"]["scheduling"] == {"strategy": "SPOT"}
-    assert job["jobSpec"]["serviceAccount"] == ACCOUNT
-    assert job["labels"] == {"team": "recs"}
+    job = submitted(compiler.spec(settings=CLUSTER), json.dumps(executor_input))
+    commands = [pool["container_spec"]["command"] + pool["container_spec"]["args"] for pool in pools_of(job)]
+    assert commands[0] == commands[1]
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(Path(compiler.__file__).parent))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    chief, worker = run_cluster(REPLICA, 2, commands[0], chief=True)
+    assert (chief.returncode, worker.returncode) == (0, 0), chief.stderr + worker.stderr
+    written = json.loads(Path(paths["output.json"]).read_text())["artifacts"]
+    trained = json.loads(Path(paths["model"], "model_metadata.json").read_text())
+    assert trained["hyperparameters"]["replicas"] == 2
+    assert written["model"]["artifacts"][0]["metadata"]["model_version"] == trained["model_version"]
+    assert written["metrics"]["artifacts"][0]["metadata"]["best_epoch"] == 1
+
+
+def artifact(paths: dict[str, str], name: str) -> dict:
+    kinds = {"examples": "Dataset", "vocabularies": "Artifact", "model": "Model", "metrics": "Metrics"}
+    found = {"name": name, "type": {"schemaTitle": f"system.{kinds[name]}"}, "uri": paths[name], "metadata": {}}
+    return {"artifacts": [found]}
+
+
+def pools_of(job: dict) -> list[dict]:
+    return job["job_spec"]["worker_pool_specs"]
