@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from google.cloud import aiplatform
+from google_cloud_pipeline_components._placeholders import SERVICE_ACCOUNT_PLACEHOLDER
+from google_cloud_pipeline_components.v1.custom_job import create_custom_training_job_from_component
+from kfp import dsl
 
 from tests.integration.sums import (
     ROOT,
@@ -16,10 +19,12 @@ from tests.integration.sums import (
     sleeping,
     sums_again,
     tasks,
+    write,
 )
 from tests.servers.vertex import VertexServer
 
 SECONDS = 90
+ACCOUNT = "runner@my-project.iam.gserviceaccount.com"
 
 
 def submit(server: VertexServer, folder: Path, job_id: str, *pipeline: Any, **options: Any) -> dict[str, Any]:
@@ -171,6 +176,37 @@ def test_a_custom_job_is_a_process_for_every_replica(running_vertex: VertexServe
     running_vertex.wait(SECONDS)
     assert running_vertex.resources[failing.resource_name]["state"] == "JOB_STATE_FAILED"
     assert "status of 3" in running_vertex.resources[failing.resource_name]["error"]["message"]
+
+
+def test_a_component_runs_as_a_custom_job_of_two_replicas(running_vertex: VertexServer, tmp_path: Path) -> None:
+    on_machines = create_custom_training_job_from_component(
+        write,
+        display_name="writer",
+        machine_type="n1-standard-4",
+        replica_count=2,
+        service_account=SERVICE_ACCOUNT_PLACEHOLDER,
+    )
+
+    @dsl.pipeline(name="on-machines")
+    def pipeline(rows: int) -> None:
+        on_machines(rows=rows)
+
+    a_job(tmp_path, pipeline, job_id="wide", parameter_values={"rows": 3}).submit(service_account=ACCOUNT)
+    running_vertex.wait(SECONDS)
+    assert tasks(running_vertex, "wide") == {"write": "SUCCEEDED"}, running_vertex.resources
+    (name,) = [name for name in running_vertex.resources if "/customJobs/" in name]
+    custom = running_vertex.resources[name]
+    assert (custom["displayName"], custom["state"]) == ("writer", "JOB_STATE_SUCCEEDED")
+    assert custom["jobSpec"]["serviceAccount"] == ACCOUNT
+    assert running_vertex.logs(name).count("Wrote executor output file to") == 1  # the first replica alone
+    assert "workerpool1-0.log" in running_vertex.logs(name)
+    job = running_vertex.resources[name_of("wide")]
+    assert content(running_vertex, output(job, "write", "examples")["uri"]).split() == ["0", "1", "2"]
+    assert output(job, "write", "metrics")["metadata"] == {"rows": 3}
+
+    failed = submit(running_vertex, tmp_path, "narrow", pipeline, parameter_values={"rows": -3})
+    assert failed["state"] == "PIPELINE_STATE_FAILED"
+    assert "customJobs/" in failed["jobDetail"]["taskDetails"][0]["error"]["message"]
 
 
 def _alive(pid: int) -> bool:

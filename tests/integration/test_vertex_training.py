@@ -17,10 +17,12 @@ STEPS = ["data-extractor", "vocab-builder", "trainer", "evaluator", "exporter"]
 SECONDS = 600
 
 
-def submit(server: VertexServer, job_id: str, parameters: dict[str, Any]) -> dict[str, Any]:
+def submit(
+    server: VertexServer, job_id: str, parameters: dict[str, Any], spec: str = "pipeline.json"
+) -> dict[str, Any]:
     job = aiplatform.PipelineJob(
         display_name="training",
-        template_path=str(REPOSITORY / "pipeline.json"),
+        template_path=str(REPOSITORY / spec),
         job_id=job_id,
         pipeline_root="gs://bucket/runs",
         parameter_values=parameters,
@@ -66,8 +68,22 @@ def test_a_wrong_config_fails_and_the_right_one_is_released(
     release = path_of(running_vertex, job, "exporter", "release")
     verdict = json.loads((release / "release.json").read_text())["verdict"]
     assert verdict == evaluation["verdict"]
-    assert (release / "saved_model").is_dir() is verdict["promote"]
+    assert verdict["promote"], verdict
+    assert (release / "saved_model/saved_model.pb").exists()
     details = {detail["taskName"]: detail for detail in job["jobDetail"]["taskDetails"]}
     measured = details["evaluator"]["outputs"]["metrics"]["artifacts"][0]["metadata"]
     assert measured["recall_10"] == evaluation["metrics"]["model"]["recall_10"]["value"]
     assert path_of(running_vertex, job, "evaluator", "report").read_text().startswith("<!doctype html>")
+
+    # One component alone, on data that is there, with another config.
+    examples = details["data-extractor"]["outputs"]["examples"]["artifacts"][0]["uri"]
+    narrow = "\n".join(line for line in config.splitlines() if "name: city" not in line)
+    again = submit(
+        running_vertex, "again", {"examples": examples, "feature_config": narrow}, "reruns/vocab-builder.json"
+    )
+    assert tasks(running_vertex, "again") == {"importer": "SUCCEEDED", "vocab-builder": "SUCCEEDED"}
+    found, before = (
+        json.loads(path_of(running_vertex, run, "vocab-builder", "vocabularies").read_text()) for run in (again, job)
+    )
+    assert set(before["features"]) - set(found["features"]) == {"city"}
+    assert found["features"]["cust_person_id"] == before["features"]["cust_person_id"]

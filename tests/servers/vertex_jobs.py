@@ -14,15 +14,20 @@ PREFIX = "JOB_STATE_"
 
 def create(state: State, call: Call) -> dict[str, Any]:
     """customJobs.create."""
-    job = parsed(call.body, call.types.CustomJob)
-    vertex_checks.check_custom_job(job, call.types)
-    resource = state.put(f"{call.parent}/customJobs/{state.new_id()}", {**job, "state": f"{PREFIX}PENDING"})
+    job = keep(state, call.parent, call.body, call.types)
     if state.runs:
-        state.stopping[resource["name"]] = threading.Event()
-        thread = threading.Thread(target=_run, args=(state, resource), daemon=True)
+        state.stopping[job["name"]] = threading.Event()
+        thread = threading.Thread(target=run, args=(state, job), daemon=True)
         state.threads.append(thread)
         thread.start()
-    return resource
+    return job
+
+
+def keep(state: State, parent: str, body: dict[str, Any], types: Any) -> dict[str, Any]:
+    """Checks a job and keeps it, without running it."""
+    job = parsed(body, types.CustomJob)
+    vertex_checks.check_custom_job(job, types)
+    return state.put(f"{parent}/customJobs/{state.new_id()}", {**job, "state": f"{PREFIX}PENDING"})
 
 
 def get(state: State, call: Call) -> dict[str, Any]:
@@ -58,7 +63,8 @@ def delete(state: State, call: Call) -> dict[str, Any]:
     return state.delete(call.parent, call.name)
 
 
-def _run(state: State, job: dict[str, Any]) -> None:
+def run(state: State, job: dict[str, Any]) -> None:
+    """Runs a job to its end, every replica a process; it ends when one of them fails."""
     stopping, job_id = state.stopping[job["name"]], job["name"].rpartition("/")[2]
     with state.lock:
         job.update(state=f"{PREFIX}RUNNING", startTime=now(), updateTime=now())

@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.servers import vertex_process, vertex_values
+from tests.servers import vertex_launcher, vertex_process, vertex_values
 from tests.servers.vertex_state import TERMINAL, State, now
 
 BACKOFF_SECONDS = 0.2
@@ -210,6 +210,10 @@ def _attempt(run: Run, name: str, task: dict[str, Any]) -> bool:
 def _execute(run: Run, name: str, container: dict[str, Any], executor_input: dict[str, Any], folder: str) -> None:
     """Runs a container's command to its end, or until the job is cancelled."""
     command = [*container.get("command", []), *container.get("args", [])]
+    if vertex_launcher.MODULE in command:
+        if message := vertex_launcher.run(run, container, executor_input):
+            raise TaskError(message)
+        return
     command = vertex_values.resolved(run, command, executor_input, name)
     environment = {variable["name"]: variable["value"] for variable in container.get("env", [])}
     log = run.state.folder / "_logs" / run.job["name"].rpartition("/")[2] / f"{folder.rpartition('/')[2]}.log"
