@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 import tyro
 import yaml
-from rich.table import Table
 
 from components.common import cli
 from components.common.errors import InputError, expect_at_least, expect_choice
-from pipelines import checks, cron, custom_job, parameters, runs, submission, watch
+from pipelines import checks, cron, custom_job, listing, parameters, runs, submission, watch
 from pipelines import job as jobs
 from pipelines.google import SECONDS, Where, sentences
 from pipelines.machines import Machine
@@ -149,36 +148,9 @@ def list_(where: Where, *, limit: int = 20) -> None:
         where: Whose Vertex AI.
         limit: Of each, the newest so many.
     """
-    from google.cloud import aiplatform_v1 as v1
-
-    # Without the mask, every run comes with its whole specification.
-    fields = ("name", "state", "create_time", "start_time", "end_time", "labels", "schedule_name")
-    newest: dict[str, Any] = {"parent": where.parent, "order_by": "create_time desc", "page_size": limit}
     with sentences(where, "listing"):
-        masked = {**newest, "read_mask": {"paths": list(fields)}}
-        answer = where.client(v1.PipelineServiceClient).list_pipeline_jobs(request=masked, timeout=SECONDS)
-        found = [run for run, _ in zip(answer, range(limit), strict=False)]
-        answer = where.client(v1.ScheduleServiceClient).list_schedules(request=newest, timeout=SECONDS)
-        schedules = [item for item, _ in zip(answer, range(limit), strict=False)]
-    console = submission.terminal()
-    table = Table(title=f"Schedules in {where.parent}")
-    for column in ("schedule", "name", "state", "cron", "runs", "next run, UTC"):
-        table.add_column(column, no_wrap=column == "schedule", overflow="fold")
-    for item in schedules:
-        state = watch.state_of(item).lower()
-        following = _time(item.next_run_time) if state == "active" else ""
-        table.add_row(_id(item), item.display_name, state, item.cron, str(item.started_run_count), following)
-    console.print(table)
-    table = Table(title=f"Runs in {where.parent}")
-    for column in ("run", "state", "created, UTC", "hours", "schedule", "labels"):
-        table.add_column(column, no_wrap=column == "run", overflow="fold")
-    for run in found:
-        over = run.start_time and run.end_time
-        spent = f"{(run.end_time - run.start_time).total_seconds() / 3600:.2f}" if over else ""
-        labels = " ".join(f"{name}={value}" for name, value in sorted(run.labels.items()))
-        source = run.schedule_name.rpartition("/")[2]
-        table.add_row(_id(run), watch.state_of(run).lower(), _time(run.create_time), spent, source, labels)
-    console.print(table)
+        schedules, found = listing.newest(where, limit)
+    listing.show(where, schedules, found, submission.terminal())
 
 
 def pause(schedule: Id, where: Where) -> None:
@@ -289,10 +261,6 @@ def train_alone(
 
 def _id(resource: Any) -> str:
     return resource.name.rpartition("/")[2]
-
-
-def _time(moment: Any) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}" if moment else ""
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
