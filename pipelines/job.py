@@ -76,18 +76,24 @@ def body(document: dict[str, Any], job: Job, root: str, parameters: dict[str, An
     }
     if job.labels:
         message["labels"] = label_values(job.labels)
-    if job.service_account:
-        if not ACCOUNT.fullmatch(job.service_account):
-            expected = "an address such as recs@my-project.iam.gserviceaccount.com"
-            raise InputError("--service-account", job.service_account, expected, "Correct the address.")
-        message["serviceAccount"] = job.service_account
-    if job.network:
-        if not NETWORK.fullmatch(job.network):
-            remedy = "Correct the name; it holds the project's number, not its id."
-            raise InputError("--network", job.network, "projects/NUMBER/global/networks/NAME", remedy)
-        message["network"] = job.network
+    message |= owner(job.service_account, job.network)
     validate(message)
     return message
+
+
+def owner(service_account: str, network: str) -> dict[str, str]:
+    """serviceAccount and network of a job, as far as they are given.
+
+    Raises:
+        InputError: one of them is malformed.
+    """
+    if service_account and not ACCOUNT.fullmatch(service_account):
+        expected = "an address such as recs@my-project.iam.gserviceaccount.com"
+        raise InputError("--service-account", service_account, expected, "Correct the address.")
+    if network and not NETWORK.fullmatch(network):
+        remedy = "Correct the name; it holds the project's number, not its id."
+        raise InputError("--network", network, "projects/NUMBER/global/networks/NAME", remedy)
+    return {name: value for name, value in (("serviceAccount", service_account), ("network", network)) if value}
 
 
 def validate(message: dict[str, Any]) -> None:

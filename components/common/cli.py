@@ -1,7 +1,7 @@
 """A plain function as a command line: its parameters are the flags, its docstring the help."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tyro
@@ -19,6 +19,20 @@ def run(function: Callable[..., Any]) -> None:
     """
     try:
         tyro.cli(function, prog=_program(), config=(tyro.conf.OmitArgPrefixes,))
+    except InputError as error:
+        sys.exit(_complain(error))
+
+
+def run_commands(commands: Mapping[str, Callable[..., Any]], description: str) -> None:
+    """Calls the command that this process's first argument names, with the flags behind it; exits like `run`.
+
+    Args:
+        commands: What each command calls.
+        description: Shown by --help, above the commands.
+    """
+    config = (tyro.conf.OmitArgPrefixes,)
+    try:
+        tyro.extras.subcommand_cli_from_dict(dict(commands), prog=_program(), description=description, config=config)
     except InputError as error:
         sys.exit(_complain(error))
 

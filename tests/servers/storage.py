@@ -110,14 +110,11 @@ def storage_server() -> Iterator[Server]:
         stack.callback(thread.join)
         stack.callback(server.shutdown)
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        credentials = Path(stack.enter_context(tempfile.TemporaryDirectory()), "credentials.json")
-        credentials.write_text(json.dumps(CREDENTIALS))
-        patch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials))
+        private = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for variable, value in environment(server.url, private).items():
+            patch.setenv(variable, value)
         patch.setenv("GOOGLE_CLOUD_PROJECT", "my-project")
-        patch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        # Without the two, gcsfs asks another service about every bucket, for a minute: the first for the processes
-        # started here, the second for this one, which may have imported gcsfs before.
-        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+        # What the last of the variables says, for this process, which may have imported gcsfs before.
         for protocol in GCSFileSystem.protocol:
             fsspec.register_implementation(protocol, GCSFileSystem, clobber=True)
         for name in ("gcp_storage_emulator", "gcsfs", "google.auth"):  # the first two log every 404 as an error
@@ -125,6 +122,23 @@ def storage_server() -> Iterator[Server]:
         _forget()
         stack.callback(_forget)
         yield server
+
+
+def environment(url: str, private: Path) -> dict[str, str]:
+    """The variables that point a process at Cloud Storage here.
+
+    Args:
+        url: Of the server.
+        private: A folder for the credentials.
+    """
+    credentials = private / "credentials.json"
+    credentials.write_text(json.dumps(CREDENTIALS))
+    return {
+        "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
+        "STORAGE_EMULATOR_HOST": url,
+        # Without it, gcsfs asks another service about every bucket, for a minute.
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+    }
 
 
 def _forget() -> None:

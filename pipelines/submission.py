@@ -1,0 +1,163 @@
+"""From a checked PipelineJob to a run: estimate, checks, submission, and following it to its end."""
+
+import json
+import sys
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from rich.console import Console
+
+from components.common.errors import InputError, expect_at_least
+from pipelines import cost, experiment, parameters, preflight, runs, watch
+from pipelines.demand import machines_of
+from pipelines.google import SECONDS, Where, sentences
+
+LEAST_POLL = 0.1  # seconds
+
+
+def terminal() -> Console:
+    """Where the commands print: what comes from elsewhere is no markup, and logs are wider than 80 columns."""
+    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """What happens before anything is sent.
+
+    Args:
+        preflight: Look for bucket, APIs, images, account and quota first.
+        estimate: Print what it will cost at list prices (pipelines/prices.yaml).
+        rows: Purchases in the log, from which the estimate takes hours and bytes.
+        hours: STEP=HOURS for the estimate, for example trainer=1.5.
+        hours_from: An earlier run, by its id, whose steps' hours the estimate takes.
+        max_cost: Refuse to submit when the estimate is above so many dollars; 0 sets no limit.
+        dry_run: Print what would be sent, as REST's JSON, and send nothing.
+    """
+
+    preflight: bool = True
+    estimate: bool = True
+    rows: int = 0
+    hours: tuple[str, ...] = ()
+    hours_from: str = ""
+    max_cost: float = 0.0
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class After:
+    """What happens once it runs.
+
+    Args:
+        wait: Follow the run step by step until it ends; exit with 1 if it fails or is cancelled.
+        poll: Seconds between two looks.
+    """
+
+    wait: bool = False
+    poll: float = 10.0
+
+
+def is_ready(where: Where, job: dict[str, Any], before: Before, console: Console, document: dict[str, Any]) -> bool:
+    """Estimates and checks; False for a dry run, which prints `document`.
+
+    Raises:
+        InputError: it would cost too much, or something that the run needs is missing.
+    """
+    _ = where.parent, where.address  # the mistakes that need no network first
+    expect_at_least("--max-cost", before.max_cost, 0)
+    if before.dry_run:
+        print(json.dumps(document, indent=1, ensure_ascii=False))
+        return False
+    if before.estimate or before.max_cost:
+        steps = machines_of(job["pipelineSpec"])
+        earlier = {step: spent for step, spent in _earlier_hours(where, before.hours_from).items() if step in steps}
+        hours = {**earlier, **_hours(before.hours)}
+        found = cost.estimate(job, hours, before.rows)
+        cost.show(found, console)
+        cost.expect_below(found, before.max_cost)
+    if before.preflight:
+        findings = preflight.preflight(where, preflight.needs_of(job))
+        for state, text, command in findings:
+            remedy = f" {'Mend it' if state == 'missing' else 'Perhaps'}: {command}" if command else ""
+            console.print(f"{state}: {text}{remedy}", soft_wrap=True)
+        console.print(f"not checked: {preflight.NOT_CHECKED}", soft_wrap=True)
+        if missing := [finding.text for finding in findings if finding.state == "missing"]:
+            remedy = "Run the commands above; --no-preflight submits all the same."
+            raise InputError("preflight", f"that something is missing ({' '.join(missing)})", "all there", remedy)
+    return True
+
+
+def submit(where: Where, job: dict[str, Any], before: Before, after: After, group: str) -> None:
+    """Creates a run, once everything about it has been checked.
+
+    Args:
+        where: Whose Vertex AI.
+        job: The PipelineJob.
+        before: Checks and estimate.
+        after: Whether to follow it.
+        group: Vertex AI experiment that it belongs to; "" for none.
+    """
+    from google.cloud.aiplatform_v1 import PipelineJob, PipelineServiceClient
+
+    expect_at_least("--poll", after.poll, LEAST_POLL)
+    console = terminal()
+    if not is_ready(where, job, before, console, job):
+        return
+    context = experiment.ensure(where, group) if group else ""
+    # Not by aiplatform.PipelineJob.submit: it would create a bucket whose name is mistyped, and hide errors in a log.
+    with sentences(where, "submitting the run"):
+        made = where.client(PipelineServiceClient).create_pipeline_job(
+            parent=where.parent,
+            pipeline_job=message(PipelineJob, job),
+            pipeline_job_id=runs.job_id(job),
+            timeout=SECONDS,
+        )
+    identifier = made.name.rpartition("/")[2]
+    console.print(f"submitted {identifier}")
+    console.print(where.console(f"locations/{where.location}/pipelines/runs/{identifier}"), soft_wrap=True)
+    if context and not experiment.associate(where, context, partial(get_run, where, made.name), after.poll):
+        console.print(f"The run is not in the experiment {group}: it has no metadata yet.")
+    if after.wait:
+        follow(where, made.name, after, console)
+
+
+def follow(where: Where, name: str, after: After, console: Console) -> None:
+    """Follows a run to its end and exits with 0, or with 1 when it failed or was cancelled."""
+    expect_at_least("--poll", after.poll, LEAST_POLL)
+    again = f"python -m pipelines.vertex wait {name.rpartition('/')[2]}"
+    job = watch.follow(where, partial(get_run, where, name), again, after.poll, console)
+    raise SystemExit(watch.verdict(job, console))
+
+
+def get_run(where: Where, name: str) -> Any:
+    """A run by its full name."""
+    from google.cloud.aiplatform_v1 import PipelineServiceClient
+
+    return where.client(PipelineServiceClient).get_pipeline_job(name=name, timeout=SECONDS)
+
+
+def message(kind: Any, document: dict[str, Any]) -> Any:
+    """The SDK's message of a REST body; a field that the API does not have is an error here and not there."""
+    from google.protobuf import json_format
+
+    return kind.wrap(json_format.ParseDict(document, kind.pb()()))
+
+
+def _earlier_hours(where: Where, run: str) -> dict[str, float]:
+    if not run:
+        return {}
+    with sentences(where, f"looking for {run}"):
+        job = get_run(where, where.name("pipelineJobs", run))
+    watch.expect_over(job)
+    return watch.hours(job)
+
+
+def _hours(pairs: tuple[str, ...]) -> dict[str, float]:
+    found = {}
+    for step, text in parameters.pairs_of("--hours", pairs).items():
+        try:
+            found[step] = float(text)
+        except ValueError as error:
+            raise InputError("--hours", f"{step}={text}", "a number of hours", "Correct it.") from error
+        expect_at_least("--hours", found[step], 0)
+    return found

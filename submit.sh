@@ -1,0 +1,71 @@
+#!/bin/bash
+# Submits the pipeline with nothing but gcloud's token and curl:
+#
+#   python compile.py --job-body job.json --registry … --pipeline-root gs://… --parameters …
+#   ./submit.sh [job.json]
+#
+# gcloud has no command for pipelines, so this is the REST call:
+# https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.pipelineJobs/create
+#
+# PROJECT          by default gcloud's own (gcloud config set project …)
+# REGION           by default gcloud's own (gcloud config set ai/region …)
+# VERTEX_ENDPOINT  by default https://REGION-aiplatform.googleapis.com
+# RUN_ID           by default the pipeline's name and the time
+set -euo pipefail
+
+body=${1:-job.json}
+fail() { echo "error: $1" >&2; exit "${2:-2}"; }
+field() { sed -nE "s/^ *\"$1\": *\"(.*)\",?$/\1/p" "$2" | head -n 1; }
+
+case $body in
+  -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+esac
+command -v curl >/dev/null || fail "curl is not installed. Install it."
+command -v gcloud >/dev/null || fail "gcloud is not installed. See https://cloud.google.com/sdk/docs/install"
+[[ -s $body ]] || fail "$body is not there. Run python compile.py --job-body $body first."
+grep -q '"pipelineSpec"' "$body" || fail "$body is no job body. Run python compile.py --job-body $body."
+root=$(field gcsOutputDirectory "$body")
+[[ $root =~ ^gs://[a-z0-9][a-z0-9._-]+ ]] || fail "$body has no bucket for its artifacts. Compile it with --pipeline-root gs://BUCKET/FOLDER."
+local_image=$(grep -oE '"image(_uri)?": *"[^"]+"' "$body" | sed -E 's/.*: *"//; s/"$//' | grep -vE '^(localhost|[^/]*[.:][^/]*)/' | head -n 1 || true)
+[[ -z $local_image ]] || fail "the image $local_image has no registry. Compile with --registry, after make push."
+
+project=${PROJECT:-$(gcloud config get-value project 2>/dev/null || true)}
+region=${REGION:-$(gcloud config get-value ai/region 2>/dev/null || true)}
+[[ -n $project && $project != "(unset)" ]] || fail "no project. Set PROJECT, or run gcloud config set project NAME."
+[[ -n $region && $region != "(unset)" ]] || fail "no region. Set REGION, or run gcloud config set ai/region europe-west3."
+name=$(field displayName "$body" | tr '[:upper:]' '[:lower:]' | tr -c 'a-z0-9\n' '-')
+run=${RUN_ID:-${name:-run}-$(date -u +%Y%m%d%H%M%S)}
+[[ $run =~ ^[a-z][a-z0-9-]{0,127}$ ]] || fail "the run's id $run may hold lowercase letters, digits and - only. Set RUN_ID."
+endpoint=${VERTEX_ENDPOINT:-https://$region-aiplatform.googleapis.com}
+[[ $endpoint =~ ^(https://|http://(127\.0\.0\.1|localhost)(:|/|$)) ]] || fail "VERTEX_ENDPOINT must be https, but for this machine's own address."
+token=$(gcloud auth print-access-token 2>/dev/null) || token=""
+[[ -n $token ]] || fail "gcloud has no valid login. Run gcloud auth login."
+
+answer=$(mktemp)
+trap 'rm -f "$answer"' EXIT
+# The token goes through a pipe: arguments can be read by everybody on the machine.
+status=$(printf 'Authorization: Bearer %s\n' "$token" | curl --silent --show-error --header @- \
+  --header 'Content-Type: application/json; charset=utf-8' --data-binary "@$body" \
+  --connect-timeout 10 --max-time 120 --output "$answer" --write-out '%{http_code}' \
+  "${endpoint%/}/v1/projects/$project/locations/$region/pipelineJobs?pipelineJobId=$run") ||
+  fail "no answer from $endpoint. Check the network and REGION; whether the run was created all the same, the console shows." 1
+
+case $status in
+  200)
+    echo "submitted $run"
+    echo "https://console.cloud.google.com/vertex-ai/locations/$region/pipelines/runs/$run?project=$project"
+    ;;
+  *)
+    # The message is one JSON string, in a line of its own or not.
+    message=$(tr -d '\n' <"$answer" | grep -oE '"message": *"([^"\\]|\\.)*"' | head -n 1 | sed -E 's/^"message": *"//; s/"$//; s/\\"/"/g' || true)
+    case $status in
+      401) remedy="Run gcloud auth login." ;;
+      403) remedy="Run gcloud services enable aiplatform.googleapis.com --project $project, or ask for the role roles/aiplatform.user." ;;
+      404) remedy="Check PROJECT and REGION." ;;
+      409) remedy="Set another RUN_ID." ;;
+      429) remedy="Ask for more quota, or run less at once." ;;
+      *) remedy="Correct that and compile again." ;;
+    esac
+    fail "Vertex AI answered with $status: ${message:-no message}. $remedy" 1
+    ;;
+esac

@@ -1,0 +1,113 @@
+"""A small pipeline for the local Vertex AI server: one task writes numbers, the next adds them up."""
+
+from pathlib import Path
+from typing import Any
+
+from google.cloud import aiplatform
+from kfp import compiler, dsl
+
+from tests.servers.vertex import LOCATION, PROJECT, VertexServer
+
+PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
+ROOT = "gs://bucket/runs"
+IMAGE = "europe-docker.pkg.dev/shop/recs/data:v1"
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def write(rows: int, examples: dsl.Output[dsl.Dataset], metrics: dsl.Output[dsl.Metrics]) -> str:
+    """Writes numbers through the mount."""
+    if rows < 0:
+        raise ValueError("rows is negative")
+    with open(examples.path, "w") as file:
+        file.write("\n".join(map(str, range(rows))))
+    metrics.log_metric("rows", rows)
+    return f"{rows} rows"
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def add_up(examples: dsl.Input[dsl.Dataset], told: str, total: dsl.Output[dsl.Artifact]) -> None:
+    """Adds numbers up through Cloud Storage."""
+    import fsspec
+
+    with fsspec.open(examples.uri) as file:
+        numbers = [int(line) for line in file.read().decode().split()]
+    with fsspec.open(total.uri, "w") as file:
+        file.write(f"{sum(numbers)} of {told}")
+    total.metadata["numbers"] = len(numbers)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def flaky(marks: str, total: dsl.Output[dsl.Artifact]) -> None:
+    """Fails twice, then works; what it leaves for the next attempt is an object for each."""
+    import fsspec
+
+    fs, folder = fsspec.core.url_to_fs(marks)
+    attempt = len(fs.find(folder)) + 1
+    fs.pipe_file(f"{folder}/{attempt}", b"x")
+    if attempt < 3:
+        raise RuntimeError(f"attempt {attempt}")
+    total.metadata["attempts"] = attempt
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def sleep(mark: str) -> None:
+    """Says that it runs, in an object, and goes on for long with a child of its own."""
+    import subprocess
+
+    import fsspec
+
+    child = subprocess.Popen(["/bin/sleep", "300"])
+    with fsspec.open(mark, "w") as file:
+        file.write(str(child.pid))
+    child.wait()
+
+
+@dsl.pipeline(name="sums")
+def sums(rows: int = 4) -> None:
+    """Writes and adds up."""
+    written = write(rows=rows)
+    add_up(examples=written.outputs["examples"], told=written.outputs["Output"])
+
+
+@dsl.pipeline(name="sums-again")
+def sums_again(examples: str, told: str = "imported") -> None:
+    """Adds up what another run, or anything else, has written."""
+    imported = dsl.importer(artifact_uri=examples, artifact_class=dsl.Dataset)
+    add_up(examples=imported.output, told=told)
+
+
+@dsl.pipeline(name="retried")
+def retried(marks: str) -> None:
+    """Tries three times."""
+    flaky(marks=marks).set_retry(num_retries=2, backoff_duration="60s")
+
+
+@dsl.pipeline(name="sleeping")
+def sleeping(mark: str) -> None:
+    """Runs until it is cancelled, and then would add up."""
+    slept = sleep(mark=mark)
+    write(rows=1).after(slept)
+
+
+def compiled(folder: Path, pipeline: Any = sums) -> str:
+    """The path of a pipeline's compiled spec."""
+    path = folder / f"{pipeline.name}.json"
+    compiler.Compiler().compile(pipeline, str(path))
+    return str(path)
+
+
+def a_job(folder: Path, pipeline: Any = sums, **options: Any) -> aiplatform.PipelineJob:
+    """A job of the pipeline that was not submitted yet."""
+    settings = {"display_name": pipeline.name, "pipeline_root": ROOT, **options}
+    return aiplatform.PipelineJob(template_path=compiled(folder, pipeline), **settings)
+
+
+def name_of(job_id: str) -> str:
+    return f"{PARENT}/pipelineJobs/{job_id}"
+
+
+def tasks(server: VertexServer, job_id: str) -> dict[str, str]:
+    """The states of a job's tasks by name, as the SDK reads them."""
+    details = aiplatform.PipelineJob.get(name_of(job_id)).task_details
+    assert len(details) == len(server.resources[name_of(job_id)]["jobDetail"]["taskDetails"])
+    return {detail.task_name: detail.state.name for detail in details}

@@ -1,0 +1,89 @@
+"""The compiled pipeline on a small log, submitted to the local Vertex AI server and run there to the release."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.cloud import aiplatform
+
+from tests.integration.sums import name_of, tasks
+from tests.servers.vertex import VertexServer
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STEPS = ["data-extractor", "vocab-builder", "trainer", "evaluator", "exporter"]
+SECONDS = 600
+
+
+def submit(
+    server: VertexServer, job_id: str, parameters: dict[str, Any], spec: str = "pipeline.json"
+) -> dict[str, Any]:
+    job = aiplatform.PipelineJob(
+        display_name="training",
+        template_path=str(REPOSITORY / spec),
+        job_id=job_id,
+        pipeline_root="gs://bucket/runs",
+        parameter_values=parameters,
+    )
+    job.submit()
+    server.wait(SECONDS)
+    return server.resources[name_of(job_id)]
+
+
+def path_of(server: VertexServer, job: dict[str, Any], step: str, name: str) -> Path:
+    details = {detail["taskName"]: detail for detail in job["jobDetail"]["taskDetails"]}
+    uri: str = details[step]["outputs"][name]["artifacts"][0]["uri"]
+    assert uri.startswith("gs://bucket/runs/")
+    return server.state.folder / uri.removeprefix("gs://")
+
+
+def test_a_wrong_config_fails_and_the_right_one_is_released(
+    running_vertex: VertexServer, small_log: tuple[str, str]
+) -> None:
+    bucket = running_vertex.state.folder / "bucket"
+    for log in small_log:
+        (bucket / Path(log).name).write_bytes(Path(log).read_bytes())
+    config = (REPOSITORY / "feature_config.yaml").read_text(encoding="utf-8")
+    parameters = {
+        "purchases": "gs://bucket/purchases.parquet",
+        "products": "gs://bucket/products.parquet",
+        "feature_config": config.replace("kind: id, name: cust_person_id", "kind: ids, name: cust_person_id"),
+        "epochs": 2,
+        "batch_size": 256,
+        "warmup_steps": 5,
+        "top_k": 10,
+        "ks": [5, 10],
+        "must_beat": "none",
+    }
+    submit(running_vertex, "wrong", parameters)
+    states = dict.fromkeys(STEPS, "NOT_TRIGGERED") | {"data-extractor": "FAILED"}
+    assert tasks(running_vertex, "wrong") == states
+    assert "cust_person_id" in running_vertex.logs("wrong")
+
+    job = submit(running_vertex, "right", {**parameters, "feature_config": config})
+    assert tasks(running_vertex, "right") == dict.fromkeys(STEPS, "SUCCEEDED"), running_vertex.logs("right")[-4000:]
+    evaluation = json.loads((path_of(running_vertex, job, "evaluator", "evaluation") / "evaluation.json").read_text())
+    release = path_of(running_vertex, job, "exporter", "release")
+    verdict = json.loads((release / "release.json").read_text())["verdict"]
+    assert verdict == evaluation["verdict"]
+    assert verdict["promote"], verdict
+    assert (release / "saved_model/saved_model.pb").exists()
+    details = {detail["taskName"]: detail for detail in job["jobDetail"]["taskDetails"]}
+    measured = details["evaluator"]["outputs"]["metrics"]["artifacts"][0]["metadata"]
+    assert measured["recall_10"] == evaluation["metrics"]["model"]["recall_10"]["value"]
+    assert path_of(running_vertex, job, "evaluator", "report").read_text().startswith("<!doctype html>")
+
+    # One component alone, on data that is there, with another config.
+    examples = details["data-extractor"]["outputs"]["examples"]["artifacts"][0]["uri"]
+    narrow = "\n".join(line for line in config.splitlines() if "name: city" not in line)
+    again = submit(
+        running_vertex, "again", {"examples": examples, "feature_config": narrow}, "reruns/vocab-builder.json"
+    )
+    assert tasks(running_vertex, "again") == {"importer": "SUCCEEDED", "vocab-builder": "SUCCEEDED"}
+    found, before = (
+        json.loads(path_of(running_vertex, run, "vocab-builder", "vocabularies").read_text()) for run in (again, job)
+    )
+    assert set(before["features"]) - set(found["features"]) == {"city"}
+    assert found["features"]["cust_person_id"] == before["features"]["cust_person_id"]

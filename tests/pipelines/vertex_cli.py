@@ -1,0 +1,62 @@
+"""The command line in this process: flags in, exit code and output out."""
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from compile import compile_pipeline
+from components.common import cli
+from pipelines import vertex
+from tests.servers.vertex import LOCATION, VertexServer
+
+REGISTRY = "europe-west3-docker.pkg.dev/my-project"
+PARAMETERS = ("--parameters", "purchases=my-project.shop.purchases", "products=my-project.shop.products")
+
+
+class Result(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Commands:
+    """Runs commands against a server, with pipelines compiled for `registry`."""
+
+    def __init__(self, server: VertexServer, folder: Path, capsys: pytest.CaptureFixture[str]):
+        self.server, self.folder, self.capsys = server, folder, capsys
+
+    def __call__(self, *arguments: str) -> Result:
+        self.capsys.readouterr()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["pipelines.vertex", *arguments])
+            for name, value in self.server.environment.items():
+                patch.setenv(name, value)
+            patch.setenv("VERTEX_ENDPOINT", self.server.url)
+            patch.setenv("GOOGLE_CLOUD_REGION", LOCATION)
+            try:
+                cli.run_commands(vertex.COMMANDS, vertex.ABOUT)
+                code = 0
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return Result(code, *self.capsys.readouterr())
+
+    def submit(self, *arguments: str) -> Result:
+        """A submission of the whole pipeline, without estimate and preflight."""
+        spec = ("--spec", str(self.folder / "pipeline.json"), "--pipeline-root", "gs://bucket/runs")
+        return self("submit", *spec, "--no-preflight", "--no-estimate", *arguments)
+
+    @property
+    def created(self) -> list[dict]:
+        """Bodies of everything that was created at the server, in order."""
+        kinds = ("pipelineJobs", "schedules", "customJobs")
+        return [body for method, path, body in self.server.requests if method == "POST" and path.endswith(kinds)]
+
+
+def compiled(folder: Path) -> Path:
+    """The pipelines as compile.py writes them, in a folder, with images that have a registry."""
+    compile_pipeline(output=str(folder / "pipeline.json"), registry=REGISTRY, tag="v1")
+    return folder

@@ -1,0 +1,272 @@
+"""Vertex AI on loopback, with the part of Cloud Storage that goes with it: the SDK over REST and curl talk to it.
+
+    with VertexServer(folder, runs=True) as server, server.sdk():
+        aiplatform.PipelineJob(…).submit()
+
+It checks what it is given as far as Google's documents tell, keeps it, and with `runs` runs it. Long-running operations
+are done at the second poll. Names keep the project's id, where the service answers with its number. The rest is in
+vertex_checks.py (what is refused), in a file for each sort of resources, and in vertex_runner.py (running).
+"""
+
+import contextlib
+import importlib
+import io
+import json
+import logging
+import re
+import tempfile
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from gcp_storage_emulator.server import RequestHandler, Router
+
+from tests.servers import (
+    storage,
+    vertex_indexes,
+    vertex_jobs,
+    vertex_listing,
+    vertex_metadata,
+    vertex_models,
+    vertex_pipelines,
+)
+from tests.servers.bucket_folder import FolderStorage
+from tests.servers.vertex_state import CODES, PROJECT_NUMBER, Call, RefusedError, State
+
+PROJECT, LOCATION = "my-project", "europe-west3"
+PATH = re.compile(r"/(v1|v1beta1|ui)/(projects/[^/]+/locations/[^/]+)/([^:]+)(?::(\w+))?")
+Handle = Callable[[State, Call], Any]
+ROUTES: dict[tuple[str, str, str], Handle] = {  # by method, resource with * for ids, and verb
+    ("POST", "pipelineJobs", ""): vertex_pipelines.create_job,
+    ("POST", "pipelineJobs", "batchCancel"): vertex_pipelines.cancel_jobs,
+    ("POST", "pipelineJobs", "batchDelete"): vertex_pipelines.delete_jobs,
+    ("GET", "pipelineJobs/*", ""): vertex_pipelines.get_job,
+    ("DELETE", "pipelineJobs/*", ""): vertex_pipelines.delete_job,
+    ("POST", "pipelineJobs/*", "cancel"): vertex_pipelines.cancel_job,
+    ("POST", "schedules", ""): vertex_pipelines.create_schedule,
+    ("PATCH", "schedules/*", ""): vertex_pipelines.patch_schedule,
+    ("DELETE", "schedules/*", ""): vertex_pipelines.delete_schedule,
+    ("POST", "schedules/*", "pause"): vertex_pipelines.pause_schedule,
+    ("POST", "schedules/*", "resume"): vertex_pipelines.resume_schedule,
+    ("POST", "customJobs", ""): vertex_jobs.create,
+    ("GET", "customJobs/*", ""): vertex_jobs.get,
+    ("POST", "customJobs/*", "cancel"): vertex_jobs.cancel,
+    ("DELETE", "customJobs/*", ""): vertex_jobs.delete,
+    **vertex_models.ROUTES,
+    **vertex_indexes.ROUTES,
+    **vertex_metadata.ROUTES,
+}
+# What can be listed, and got as it is.
+KINDS = (
+    *("pipelineJobs", "schedules", "customJobs"),
+    *vertex_models.KINDS,
+    *vertex_indexes.KINDS,
+    *vertex_metadata.KINDS,
+)
+STORAGE = re.compile(r"/((upload|download|batch)/)?storage/")
+
+
+class VertexServer:
+    """The server, as long as the block lasts; at its end it stops what runs.
+
+    Args:
+        folder: Stands for Cloud Storage: a folder in it is a bucket, a file in that an object.
+        runs: Run pipelines and custom jobs as processes of this machine.
+
+    Attributes:
+        url: The server's address, of both APIs.
+        requests: (method, path, body) of every call to Vertex AI, in order; the path without its query.
+        resources: By full name, what the service would answer to a GET.
+        environment: Variables that point a process at Cloud Storage here, with a token that is none.
+        token: Where set, calls to Vertex AI without it as bearer token are refused.
+    """
+
+    def __init__(self, folder: Path, runs: bool = False):
+        self.state = State(folder.resolve(), runs)
+        self.resources, self.requests = self.state.resources, self.state.requests
+        self.environment = self.state.environment
+        self.token = ""
+        self.refusals: list[tuple[str, str, str, str]] = []
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "VertexServer":
+        self.state.folder.mkdir(parents=True, exist_ok=True)
+        objects = FolderStorage(self.state.folder)
+        server = self._stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self, objects)))
+        server.daemon_threads = True
+        self.url = objects.url = f"http://127.0.0.1:{server.server_port}"
+        private = self._stack.enter_context(tempfile.TemporaryDirectory())
+        self.environment.update(storage.environment(self.url, Path(private)), GOOGLE_CLOUD_PROJECT=PROJECT)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))  # seconds to notice the end
+        thread.start()
+        self._stack.callback(thread.join)
+        self._stack.callback(server.shutdown)
+        self._stack.callback(self._stop_runs)
+        logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)  # it logs every 404 as an error
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def fire(self, schedule: str) -> dict[str, Any] | None:
+        """Does what the scheduler does when the time has come.
+
+        Returns:
+            The job, or None where as many of the schedule's are under way as may be.
+        """
+        with self.state.lock:
+            return vertex_pipelines.fire(self.state, schedule, _types("v1"))
+
+    def finish(self, job: str, ends: str = "SUCCEEDED", failed: str = "", message: str = "") -> None:
+        """Ends a pipeline job that is not run: SUCCEEDED, FAILED in a task with a message, or CANCELLED."""
+        with self.state.lock:
+            vertex_pipelines.finish(self.state, job, ends, failed, message)
+
+    @property
+    def ends(self) -> str:
+        """How jobs that are not run end when they are asked for again: SUCCEEDED, FAILED, or "" for not at all."""
+        return self.state.ends
+
+    @ends.setter
+    def ends(self, state: str) -> None:
+        self.state.ends = state
+
+    @contextlib.contextmanager
+    def refusing(self, method: str, path: str, status: str, message: str) -> Iterator[None]:
+        """Answers calls whose path has `path` in it with an error: one of the names in CODES, and a message."""
+        refusal = (method, path, status, message)
+        self.refusals.append(refusal)
+        try:
+            yield
+        finally:
+            self.refusals.remove(refusal)
+
+    def wait(self, seconds: float = 300) -> None:
+        """Until everything that was submitted has ended.
+
+        Raises:
+            TimeoutError: it has not.
+        """
+        for thread in list(self.state.threads):
+            thread.join(seconds)
+            if thread.is_alive():
+                raise TimeoutError(f"still running after {seconds} s")
+
+    def logs(self, job: str) -> str:
+        """What the processes of a job said."""
+        folder = self.state.folder / "_logs" / job.rpartition("/")[2]
+        return "\n".join(f"{file.name}:\n{file.read_text(errors='replace')}" for file in sorted(folder.glob("*")))
+
+    @contextlib.contextmanager
+    def sdk(self) -> Iterator[None]:
+        """Points google.cloud.aiplatform, Cloud Storage's client and this process's children here."""
+        import pytest
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud import aiplatform
+        from google.cloud.aiplatform import initializer
+        from google.cloud.aiplatform.utils import resource_manager_utils
+
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            # It asks a service that has no stand-in, for fifty seconds.
+            patch.setattr(resource_manager_utils, "get_project_number", lambda *_, **__: PROJECT_NUMBER)
+            initializer.global_config.__init__()  # type: ignore[misc]  # forgets what was set before
+            aiplatform.init(
+                project=PROJECT,
+                location=LOCATION,
+                credentials=AnonymousCredentials(),
+                api_endpoint=self.url,
+                api_transport="rest",
+            )
+            try:
+                yield
+            finally:
+                initializer.global_config.__init__()  # type: ignore[misc]
+
+    def answer(self, method: str, path: str, query: dict[str, str], raw: bytes, authorization: str) -> Any:
+        """Answers a call to Vertex AI.
+
+        Raises:
+            RefusedError: the service would refuse it.
+        """
+        matched = PATH.fullmatch(path)
+        try:
+            body = json.loads(raw) if raw else {}
+        except ValueError as error:
+            raise RefusedError(f"Invalid JSON payload received. {error}") from None
+        self.requests.append((method, path, body))
+        if self.token and authorization != f"Bearer {self.token}":
+            raise RefusedError("Request had invalid authentication credentials.", "UNAUTHENTICATED")
+        for refused, part, status, message in self.refusals:
+            if method == refused and part in path:
+                raise RefusedError(message, status)
+        if matched is None:
+            raise RefusedError(f"{method} {path} is not found.", "NOT_FOUND")
+        version, parent, rest, verb = matched.groups()
+        parts = rest.partition("@")[0].split("/")
+        if "operations" in parts:
+            return self.state.poll(f"{parent}/{rest}")
+        call = Call(parent, rest, query, body, _types(version))
+        pattern = "/".join("*" if number % 2 else part for number, part in enumerate(parts))
+        handle = ROUTES.get((method, pattern, verb or ""))
+        if handle:
+            return handle(self.state, call)
+        if method == "GET" and not verb and parts[-1] in KINDS and len(parts) % 2:
+            return vertex_listing.page(parts[-1], self.state.below(call.name), query)
+        if method == "GET" and not verb and parts[-2:][0] in KINDS:
+            return self.state.get(call.name)
+        raise RefusedError(f"{method} {pattern}:{verb or ''} is not in this server.", "UNIMPLEMENTED")
+
+    def _stop_runs(self) -> None:
+        for event in list(self.state.stopping.values()):
+            event.set()
+        self.wait(30)
+
+
+class _Handler(RequestHandler):
+    storage: FolderStorage
+    rfile: BinaryIO
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, vertex: VertexServer, *arguments: Any):
+        self.vertex = vertex
+        super().__init__(*arguments)
+
+    def handle_any(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        url = urllib.parse.urlsplit(self.path)
+        with self.vertex.state.lock:
+            if STORAGE.match(url.path):
+                self.rfile, kept = io.BytesIO(body), self.rfile
+                self.storage.refresh()
+                Router(self).handle(self.command)
+                self.rfile = kept  # the connection's next request comes from there
+                return
+            query = dict(urllib.parse.parse_qsl(url.query))
+            path, authorization = urllib.parse.unquote(url.path), self.headers.get("Authorization", "")
+            try:
+                code, value = 200, self.vertex.answer(self.command, path, query, body, authorization)
+            except RefusedError as error:
+                code = CODES[error.status][0]
+                value = {"error": {"code": code, "message": str(error), "status": error.status}}
+            except Exception as error:
+                logging.getLogger(__name__).exception("%s %s", self.command, path)
+                code, value = 500, {"error": {"code": 500, "message": repr(error), "status": "INTERNAL"}}
+            data = json.dumps(value).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json; charset=UTF-8")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_any  # noqa: N815
+
+
+def _types(version: str) -> Any:
+    name = "aiplatform_v1beta1" if version == "v1beta1" else "aiplatform_v1"
+    return importlib.import_module(f"google.cloud.{name}")

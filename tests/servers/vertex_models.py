@@ -1,0 +1,222 @@
+"""Models with their versions and aliases, and endpoints with their traffic, as Vertex AI's REST API has them.
+
+A model's versions are resources of their own, NAME@VERSION; NAME is the default version.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from tests.servers import vertex_checks, vertex_listing
+from tests.servers.vertex_checks import expect
+from tests.servers.vertex_state import Call, RefusedError, State, now, parsed
+
+MODEL_ID = re.compile(r"[a-z_-][a-z0-9_-]{0,62}")
+ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
+DEFAULT = "default"
+
+
+def upload(state: State, call: Call) -> dict[str, Any]:
+    """models.upload: a new model, or a version of one."""
+    request = parsed(call.body, call.types.UploadModelRequest)
+    model = request.get("model", {})
+    vertex_checks.check_display_name(model)
+    vertex_checks.check_labels(model.get("labels", {}))
+    if "artifactUri" in model:
+        vertex_checks.check_uri(model["artifactUri"], "model.artifactUri")
+    if "containerSpec" in model:
+        vertex_checks.check_image(model["containerSpec"].get("imageUri", ""), "model.containerSpec")
+    aliases = model.pop("versionAliases", [])
+    for alias in aliases:
+        _expect_alias(alias)
+    parent = request.get("parentModel", "").partition("@")[0]
+    if parent:
+        number = max(int(version["versionId"]) for version in _versions(state, parent)) + 1
+        name = parent
+    else:
+        model_id = request.get("modelId") or state.new_id()
+        valid = model_id.isdigit() or MODEL_ID.fullmatch(model_id)
+        expect(valid, f"modelId {model_id!r} must match {MODEL_ID.pattern}.")
+        name, number = f"{call.parent}/models/{model_id}", 1
+        state.put(name, {})
+        aliases = [*aliases, DEFAULT]
+    created = state.resources[name]["createTime"]
+    told = {"versionId": str(number), "versionAliases": [], "versionCreateTime": now()}
+    dedicated = {"supportedDeploymentResourcesTypes": ["DEDICATED_RESOURCES"]}
+    state.put(f"{name}@{number}", {**dedicated, **model, **told}).update(name=name, createTime=created)
+    _alias(state, name, str(number), aliases)
+    answer = {"model": name, "modelVersionId": str(number)}
+    return state.operation(name, "UploadModelOperationMetadata", "UploadModelResponse", answer)
+
+
+def get_model(state: State, call: Call) -> dict[str, Any]:
+    """models.get: the default version, or that of an id or alias after an @."""
+    return version_of(state, call.name)
+
+
+def list_versions(state: State, call: Call) -> dict[str, Any]:
+    """models.listVersions, the newest first."""
+    return vertex_listing.page("models", _versions(state, call.name)[::-1], call.query)
+
+
+def merge_aliases(state: State, call: Call) -> dict[str, Any]:
+    """models.mergeVersionAliases: adds aliases to a version, and takes those away that follow a dash."""
+    wanted = parsed(call.body, call.types.MergeVersionAliasesRequest).get("versionAliases", [])
+    expect(wanted, "versionAliases is required.")
+    version = version_of(state, call.name)
+    for alias in wanted:
+        _expect_alias(alias.removeprefix("-"))
+    expect(f"-{DEFAULT}" not in wanted, "The default alias cannot be removed, only given to another version.")
+    removed = {alias[1:] for alias in wanted if alias.startswith("-")}
+    version["versionAliases"] = [alias for alias in version["versionAliases"] if alias not in removed]
+    added = [alias for alias in wanted if not alias.startswith("-")]
+    _alias(state, version["name"], version["versionId"], added)
+    return version
+
+
+def delete_model(state: State, call: Call) -> dict[str, Any]:
+    """models.delete, with all versions; not while one is deployed."""
+    versions = _versions(state, call.name)
+    for version in versions:
+        _expect_not_deployed(version)
+    for version in versions:
+        del state.resources[f"{call.name}@{version['versionId']}"]
+    return state.delete(call.parent, call.name)
+
+
+def delete_version(state: State, call: Call) -> dict[str, Any]:
+    """models.deleteVersion; not the default one, and not while it is deployed."""
+    expect("@" in call.name, "The name needs a version: models/MODEL@VERSION.")
+    version = version_of(state, call.name)
+    if DEFAULT in version["versionAliases"]:
+        raise RefusedError("The default version cannot be deleted.", "FAILED_PRECONDITION")
+    _expect_not_deployed(version)
+    return state.delete(call.parent, f"{version['name']}@{version['versionId']}")
+
+
+def create_endpoint(state: State, call: Call) -> dict[str, Any]:
+    """endpoints.create."""
+    endpoint = parsed(call.body, call.types.Endpoint)
+    vertex_checks.check_display_name(endpoint)
+    vertex_checks.check_labels(endpoint.get("labels", {}))
+    made = {**endpoint, "deployedModels": [], "trafficSplit": {}}
+    resource = state.put(f"{call.parent}/endpoints/{call.query.get('endpointId') or state.new_id()}", made)
+    return state.operation(resource["name"], "CreateEndpointOperationMetadata", "Endpoint", resource)
+
+
+def deploy_model(state: State, call: Call) -> dict[str, Any]:
+    """endpoints.deployModel; in trafficSplit, "0" is the model that is being deployed."""
+    request, endpoint = parsed(call.body, call.types.DeployModelRequest), state.get(call.name)
+    deployed = request.get("deployedModel", {})
+    version = version_of(state, deployed.get("model", ""))
+    machine = deployed.get("dedicatedResources", {}).get("machineSpec", {})
+    expect(machine.get("machineType"), "deployedModel.dedicatedResources.machineSpec.machineType is required.")
+    vertex_checks.check_accelerator(machine.get("acceleratorType", ""), call.types, "deployedModel")
+    replicas = deployed["dedicatedResources"].get("minReplicaCount", 0)
+    expect(replicas >= 1, f"minReplicaCount is {replicas}; it must be at least 1.")
+    made = {**deployed, "id": deployed.get("id") or state.new_id(), "createTime": now()}
+    made.update(model=version["name"], modelVersionId=version["versionId"])
+    split = {made["id"] if key == "0" else key: share for key, share in request.get("trafficSplit", {}).items()}
+    if split:
+        _expect_split(split, [*(other["id"] for other in endpoint["deployedModels"]), made["id"]])
+        endpoint["trafficSplit"] = split
+    endpoint["deployedModels"].append(made)
+    version.setdefault("deployedModels", []).append({"endpoint": endpoint["name"], "deployedModelId": made["id"]})
+    answer = {"deployedModel": made}
+    return state.operation(endpoint["name"], "DeployModelOperationMetadata", "DeployModelResponse", answer)
+
+
+def undeploy_model(state: State, call: Call) -> dict[str, Any]:
+    """endpoints.undeployModel; traffic that the model still has must be given to others."""
+    request, endpoint = parsed(call.body, call.types.UndeployModelRequest), state.get(call.name)
+    wanted = request.get("deployedModelId", "")
+    kept = [other for other in endpoint["deployedModels"] if other["id"] != wanted]
+    if len(kept) == len(endpoint["deployedModels"]):
+        raise RefusedError(f"Deployed model {wanted} is not found.", "NOT_FOUND")
+    split = request.get("trafficSplit") or {
+        key: share for key, share in endpoint["trafficSplit"].items() if key != wanted or share
+    }
+    if kept and split:
+        _expect_split(split, [other["id"] for other in kept])
+    endpoint.update(deployedModels=kept, trafficSplit=split if kept else {})
+    for version in state.resources.values():
+        if "versionId" in version and "deployedModels" in version:
+            version["deployedModels"] = [
+                deployed for deployed in version["deployedModels"] if deployed["deployedModelId"] != wanted
+            ]
+    return state.operation(endpoint["name"], "UndeployModelOperationMetadata", "UndeployModelResponse", {})
+
+
+def patch_endpoint(state: State, call: Call) -> dict[str, Any]:
+    """endpoints.patch."""
+    endpoint, change = state.get(call.name), parsed(call.body, call.types.Endpoint)
+    for path in vertex_checks.update_mask(call.query, ("displayName", "description", "labels", "trafficSplit")):
+        value = change.get(path, type(endpoint.get(path, ""))())
+        if path == "trafficSplit" and value:
+            _expect_split(value, [other["id"] for other in endpoint["deployedModels"]])
+        endpoint[path] = value
+    endpoint["updateTime"] = now()
+    return endpoint
+
+
+def delete_endpoint(state: State, call: Call) -> dict[str, Any]:
+    """endpoints.delete; not while a model is deployed."""
+    if state.get(call.name)["deployedModels"]:
+        raise RefusedError(f"{call.name} has deployed models; undeploy them first.", "FAILED_PRECONDITION")
+    return state.delete(call.parent, call.name)
+
+
+def version_of(state: State, name: str) -> dict[str, Any]:
+    """A model's version by NAME, NAME@VERSION or NAME@ALIAS."""
+    name, _, wanted = name.partition("@")
+    for version in _versions(state, name):
+        if (wanted or DEFAULT) in (version["versionId"], *version["versionAliases"]):
+            return version
+    raise RefusedError(f"{name}@{wanted} is not found.", "NOT_FOUND")
+
+
+def _versions(state: State, name: str) -> list[dict[str, Any]]:
+    state.get(name)
+    return [version for key, version in state.resources.items() if key.startswith(f"{name}@")]
+
+
+def _alias(state: State, name: str, number: str, aliases: list[str]) -> None:
+    """Gives aliases to a version, and so takes them from the others."""
+    for version in _versions(state, name):
+        version["versionAliases"] = [alias for alias in version["versionAliases"] if alias not in aliases]
+    version = state.resources[f"{name}@{number}"]
+    version["versionAliases"] = [*version["versionAliases"], *dict.fromkeys(aliases)]
+    version["versionUpdateTime"] = version["updateTime"] = now()
+    state.resources[name] = version_of(state, name)
+
+
+def _expect_alias(alias: str) -> None:
+    expect(ALIAS.fullmatch(alias), f"Version alias {alias!r} must match {ALIAS.pattern}.")
+
+
+def _expect_not_deployed(version: dict[str, Any]) -> None:
+    if version.get("deployedModels"):
+        message = f"{version['name']}@{version['versionId']} is deployed; undeploy it first."
+        raise RefusedError(message, "FAILED_PRECONDITION")
+
+
+def _expect_split(split: dict[str, int], deployed: list[str]) -> None:
+    unknown = sorted(set(split) - set(deployed))
+    expect(not unknown, f"trafficSplit names {', '.join(unknown)}, which is not deployed.")
+    expect(sum(split.values()) == 100, f"trafficSplit adds up to {sum(split.values())} instead of 100.")
+
+
+ROUTES: dict[tuple[str, str, str], Callable[[State, Call], Any]] = {
+    ("POST", "models", "upload"): upload,
+    ("GET", "models/*", ""): get_model,
+    ("GET", "models/*", "listVersions"): list_versions,
+    ("POST", "models/*", "mergeVersionAliases"): merge_aliases,
+    ("DELETE", "models/*", ""): delete_model,
+    ("DELETE", "models/*", "deleteVersion"): delete_version,
+    ("POST", "endpoints", ""): create_endpoint,
+    ("PATCH", "endpoints/*", ""): patch_endpoint,
+    ("POST", "endpoints/*", "deployModel"): deploy_model,
+    ("POST", "endpoints/*", "undeployModel"): undeploy_model,
+    ("DELETE", "endpoints/*", ""): delete_endpoint,
+}
+KINDS = ("models", "endpoints")
