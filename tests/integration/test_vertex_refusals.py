@@ -1,4 +1,4 @@
-"""What the local Vertex AI server refuses, as the service does: in Google's form of errors, with nothing left behind."""
+"""What the local Vertex AI server refuses, as the service does: in Google's form of errors, nothing left behind."""
 
 import datetime
 import json
