@@ -1,8 +1,12 @@
 """A small pipeline for the local Vertex AI server: one task writes numbers, the next adds them up."""
 
+import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 from google.cloud import aiplatform
 from kfp import compiler, dsl
 
@@ -111,3 +115,14 @@ def tasks(server: VertexServer, job_id: str) -> dict[str, str]:
     details = aiplatform.PipelineJob.get(name_of(job_id)).task_details
     assert len(details) == len(server.resources[name_of(job_id)]["jobDetail"]["taskDetails"])
     return {detail.task_name: detail.state.name for detail in details}
+
+
+def curl(server: VertexServer, path: str, *arguments: str) -> tuple[int, Any]:
+    """The answer's HTTP status and body."""
+    program = shutil.which("curl")
+    if program is None:
+        pytest.skip("curl is not installed")
+    command = [program, "--silent", "--show-error", "--write-out", "\n%{http_code}", *arguments]
+    done = subprocess.run([*command, f"{server.url}/{path}"], capture_output=True, text=True, check=True, timeout=30)
+    body, _, status = done.stdout.rpartition("\n")
+    return int(status), json.loads(body)

@@ -1,6 +1,8 @@
 """The compiled pipeline on a small log, submitted to the local Vertex AI server and run there to the release."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ def path_of(server: VertexServer, job: dict[str, Any], step: str, name: str) -> 
 
 
 def test_a_wrong_config_fails_and_the_right_one_is_released(
-    running_vertex: VertexServer, small_log: tuple[str, str]
+    running_vertex: VertexServer, small_log: tuple[str, str], tmp_path: Path
 ) -> None:
     bucket = running_vertex.state.folder / "bucket"
     for log in small_log:
@@ -87,3 +89,19 @@ def test_a_wrong_config_fails_and_the_right_one_is_released(
     )
     assert set(before["features"]) - set(found["features"]) == {"city"}
     assert found["features"]["cust_person_id"] == before["features"]["cust_person_id"]
+
+    # Another one on two machines, which train together as a custom job.
+    machines = ("--machine-type", "n1-standard-8", "--replicas", "2", "--output", str(tmp_path / "pipeline.json"))
+    subprocess.run([sys.executable, "compile.py", *machines], cwd=REPOSITORY, check=True, timeout=120)
+    vocabularies = details["vocab-builder"]["outputs"]["vocabularies"]["artifacts"][0]["uri"]
+    made = {"examples": examples, "vocabularies": vocabularies}
+    options = {name: parameters[name] for name in ("epochs", "batch_size", "warmup_steps", "top_k")}
+    wide = submit(
+        running_vertex, "wide", {**made, **options, "feature_config": config}, str(tmp_path / "reruns/trainer.json")
+    )
+    (name,) = [name for name in running_vertex.resources if "/customJobs/" in name]
+    assert wide["state"] == "PIPELINE_STATE_SUCCEEDED", running_vertex.logs(name)[-4000:]
+    assert len(running_vertex.resources[name]["jobSpec"]["workerPoolSpecs"]) == 2
+    document = json.loads((path_of(running_vertex, wide, "trainer", "model") / "model_metadata.json").read_text())
+    assert document["hyperparameters"]["replicas"] == 2
+    assert running_vertex.logs(name).count("All 2 workers are here") == 2
