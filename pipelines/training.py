@@ -39,6 +39,8 @@ def training(
     seed: int = 42,
     warm_start_from: str = "",
     checkpoint_path: str = "",
+    ablate: bool = False,
+    ablation_seeds: int = 3,
     ks: list = [5, 10, 50, 100],  # noqa: B006  KFP wants a list, and never calls this function twice
 ):
     """Extract, build vocabularies, train, evaluate, release.
@@ -73,6 +75,8 @@ def training(
         seed: The same seed and data give the same model.
         warm_start_from: model/ of an earlier run, whose weights to begin with; "" begins at random.
         checkpoint_path: A folder for the Trainer's checkpoints, from which a retried task continues.
+        ablate: Train again without category, subcategory and their crosses, and say what difference they make.
+        ablation_seeds: How many seeds to compare, with and without them.
         ks: Cut-offs of Recall@k.
     """
     extracted = data_extractor(
@@ -116,6 +120,8 @@ def training(
         seed=seed,
         warm_start_from=warm_start_from,
         checkpoint_path=checkpoint_path,
+        ablate=ablate,
+        ablation_seeds=ablation_seeds,
     ).outputs["model"]
 
     evaluated = evaluator(model=model, examples=examples, vocabularies=vocabularies, ks=ks)
