@@ -49,6 +49,8 @@ def training(settings: Settings = STANDARD) -> Any:
         seed: int = 42,
         warm_start_from: str = "",
         checkpoint_path: str = "",
+        ablate: bool = False,
+        ablation_seeds: int = 3,
         champion: str = "",
         ks: list = [5, 10, 50, 100],  # noqa: B006  KFP wants a list, and never calls this function twice
         must_beat: str = "popularity",
@@ -90,6 +92,8 @@ def training(settings: Settings = STANDARD) -> Any:
             seed: The same seed and data give the same model.
             warm_start_from: model/ of an earlier run, whose weights to begin with; "" begins at random.
             checkpoint_path: A folder for the Trainer's checkpoints, from which a retried task continues.
+            ablate: Train again without category and subcategory, and measure what they are worth.
+            ablation_seeds: How many seeds do so, each with and without them.
             champion: model/ of the model in production, to compare with on the same purchases; "" where there is none.
             ks: Cut-offs of Recall@k; the gate looks at the largest.
             must_beat: The baseline to beat: popularity, popularity_by_city, personal_frequency, ease, best or none.
@@ -137,6 +141,8 @@ def training(settings: Settings = STANDARD) -> Any:
             seed=seed,
             warm_start_from=warm_start_from,
             checkpoint_path=checkpoint_path,
+            ablate=ablate,
+            ablation_seeds=ablation_seeds,
         )
         model = trained.outputs["model"]
 

@@ -21,7 +21,14 @@ from components.common.reach import explained, placed
 
 KEPT = 2
 LOGS = "logs"  # of the run that the checkpoints belong to
-WRITTEN = ("step-*.npz", "step-*.npz.partial", f"{LOGS}/events.out.tfevents.*", f"{LOGS}/curve.csv")
+ABLATION = "ablation"  # the checkpoints of the trainings that it is compared with, seed-* each
+STEPS = ("step-*.npz", "step-*.npz.partial")
+WRITTEN = (
+    *STEPS,
+    *(f"{ABLATION}/seed-*/{steps}" for steps in STEPS),
+    f"{LOGS}/events.out.tfevents.*",
+    f"{LOGS}/curve.csv",
+)
 DOCUMENT = "document"
 MOST_OF_THE_TIME = 0.05  # that saving may take
 
@@ -84,12 +91,13 @@ class Checkpoints:
         return storage.list_files(storage.join(self.folder, "step-*.npz"))
 
     def remove(self) -> None:
-        """Removes what runs wrote, and a local folder that then is empty: the user may keep other things there."""
+        """Removes what runs wrote, and local folders that then are empty: the user may keep other things there."""
         for written in WRITTEN:
             for path in storage.list_files(storage.join(self.folder, written)):
                 storage.remove(path)
         if not storage.is_remote(self.folder):
-            for folder in (storage.join(self.folder, LOGS), self.folder):
+            ablations = storage.list_files(storage.join(self.folder, ABLATION, "seed-*"))
+            for folder in (*ablations, *(storage.join(self.folder, name) for name in (ABLATION, LOGS)), self.folder):
                 with contextlib.suppress(OSError):  # not empty, or not there
                     os.rmdir(folder)
 

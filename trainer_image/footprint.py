@@ -41,6 +41,7 @@ class Plan(NamedTuple):
         queries, candidates: Rows that a replica embeds in a step, at most.
         rows: Training purchases.
         cached_bytes: What the encoded purchases take in memory.
+        ablated: The finished model waits while others are trained.
     """
 
     query: Side
@@ -53,6 +54,7 @@ class Plan(NamedTuple):
     candidates: int
     rows: int
     cached_bytes: int
+    ablated: bool = False
 
     @property
     def on_gpus(self) -> bool:
@@ -90,6 +92,8 @@ def memory(plan: Plan) -> dict[str, dict[str, int]]:
         "layers": FLOAT * LAYERS * layers,
         "logits": int(FLOAT * LOGITS * plan.queries * plan.candidates),
     }
+    if plan.ablated:
+        replica["the finished model"] = weights
     process = {
         "best weights": weights,
         "checkpoint": CHECKPOINT * weights,

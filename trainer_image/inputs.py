@@ -14,6 +14,7 @@ from trainer_image.features import Encoder
 
 SPLIT_PERCENT = {"train": (0, 80), "validation": (80, 95), "test": (95, 100)}
 UNKNOWN = -1  # a product that is not in the catalogue
+BUYER, BUYERS = "#buyer", 2**31 - 1  # a customer's hash, under a name that no column has, and how many there are
 
 
 class Purchases(NamedTuple):
@@ -52,7 +53,9 @@ class Purchases(NamedTuple):
         return np.bincount(self.product[known], self.times[known], minlength=products)
 
 
-def load(tfrecords: str, split: str, encoder: Encoder, catalogue: list[str], cache: Cache) -> Purchases:
+def load(
+    tfrecords: str, split: str, encoder: Encoder, catalogue: list[str], cache: Cache, *, by_buyer: bool = False
+) -> Purchases:
     """Reads one split, encodes it once, and groups it.
 
     Args:
@@ -62,6 +65,8 @@ def load(tfrecords: str, split: str, encoder: Encoder, catalogue: list[str], cac
         encoder: The query tower's.
         catalogue: Product ids in index order.
         cache: Where the arrays live.
+        by_buyer: Never make one query of two customers, and keep a hash of the customer under BUYER: the towers need
+            not read who bought, and know no customers that training has not seen.
 
     Returns:
         The same arrays, however the rows were ordered and sharded.
@@ -71,8 +76,10 @@ def load(tfrecords: str, split: str, encoder: Encoder, catalogue: list[str], cac
     """
     files, is_split = find(tfrecords, split)
     columns = {**encoder.columns, schema.PRODUCT: "int64"}
+    if by_buyer or not is_split:
+        columns |= {schema.CUSTOMER: "string"}
     if not is_split:
-        columns |= {schema.CUSTOMER: "string", schema.TIMESTAMP: "int64"}
+        columns |= {schema.TIMESTAMP: "int64"}
     ids = tf.constant([int(product) for product in catalogue], tf.int64)
     places = tf.range(len(catalogue), dtype=tf.int32)
     index = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(ids, places), default_value=UNKNOWN)
@@ -81,10 +88,14 @@ def load(tfrecords: str, split: str, encoder: Encoder, catalogue: list[str], cac
         if not is_split:
             kept = _belongs(raw, split)
             raw = {name: tf.boolean_mask(column, kept) for name, column in raw.items()}
-        return encoder(raw), index.lookup(raw[schema.PRODUCT])
+        encoded = encoder(raw)
+        if by_buyer:
+            encoded[BUYER] = tf.cast(tf.strings.to_hash_bucket_fast(raw[schema.CUSTOMER], BUYERS), tf.int32)
+        return encoded, index.lookup(raw[schema.PRODUCT])
 
     target = Column(cache)
-    queries = {key: Column(cache) for key in encoder.tables}
+    # Queries are sorted by their first key last: where they tell customers apart, the buyer changes nothing.
+    queries = {key: Column(cache) for key in (*([BUYER] if by_buyer else []), *encoder.tables)}
     with examples.explained(files, columns), progress.shown(f"Reading {split}"):
         for encoded, found in examples.dataset(files, columns).map(encode, num_parallel_calls=2).as_numpy_iterator():
             target.append(found)

@@ -26,6 +26,7 @@ class Run:
 
     Attributes:
         identity: See `state.restore`.
+        saves_end: Write a checkpoint at the end too: more follows, in which the process may be ended.
         is_preempted: Whether this process was asked to stop.
     """
 
@@ -40,6 +41,7 @@ class Run:
     identity: dict[str, dict[str, Any]]
     epochs: int
     patience: int
+    saves_end: bool
     is_preempted: Callable[[], bool]
 
     @property
@@ -64,8 +66,10 @@ def fit(run: Run, state: State) -> None:
             ended = state.step % run.steps_per_epoch == 0
             if ended:
                 end_epoch(run, state)
+            over = ended and is_over(run, state)
             preempted = strategy.agree(run.distribution, float(run.is_preempted())) > 0
-            if strategy.is_chief() and (preempted or run.checkpoints.is_due(ended)):
+            due = preempted or run.checkpoints.is_due(ended) or (over and run.saves_end)
+            if strategy.is_chief() and due:
                 state.seconds = run.progress.seconds
                 run.checkpoints.save(state.step, capture(state, run.model, run.updates, run.identity))
             if preempted:
@@ -73,7 +77,7 @@ def fit(run: Run, state: State) -> None:
                 folder = run.checkpoints.folder
                 run.progress.say(f"SIGTERM after step {state.step:,}; the same command continues from {folder}")
                 raise Preempted
-            if ended and is_over(run, state):
+            if over:
                 break
     run.model.set_values(state.best)
 

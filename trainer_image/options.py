@@ -12,6 +12,7 @@ Precision = Literal["float32", "bfloat16"]
 PATHS = ("tfrecords_path", "vocabularies_path", "metadata_path", "output_path", "checkpoint_path")
 CHANGEABLE = ("epochs", "patience", "learning_rate", "lr_scaling", "warmup_steps")  # from one part of a run to the next
 OF_THE_MACHINE = ("checkpoint_minutes", "cache_gib", "cluster_timeout", "feature_config")
+AFTERWARDS = ("ablate", "ablation_seeds")  # the model is the same: a run may continue with or without them
 ELSEWHERE = ("loss", "top_k")  # auto is replaced by what it chose; top_k is no matter of training
 
 
@@ -46,6 +47,9 @@ class Options:
         precision: Of the towers' arithmetic; weights, softmax and the exported models are float32.
         jit_compile: Compile forward and backward pass with XLA.
         cluster_timeout: Seconds to wait for the workers that TF_CONFIG names.
+        ablate: Afterwards, train again without category, subcategory and their crosses, and say in model_metadata.json
+            what difference they make (`metadata_impact`). Takes as long as 2 * ablation_seeds trainings in all.
+        ablation_seeds: How many seeds, from `seed` on, to compare with and without them.
     """
 
     tfrecords_path: str
@@ -71,6 +75,8 @@ class Options:
     precision: Precision = "float32"
     jit_compile: bool = False
     cluster_timeout: float = 600.0
+    ablate: bool = False
+    ablation_seeds: int = 3
 
     def check(self) -> None:
         """Raises InputError for a flag out of its range: the pipeline hands on values that no flag parser saw."""
@@ -93,6 +99,7 @@ class Options:
             ("--checkpoint-minutes", self.checkpoint_minutes, 0),
             ("--cache-gib", self.cache_gib, 0),
             ("--cluster-timeout", self.cluster_timeout, 1),
+            ("--ablation-seeds", self.ablation_seeds, 1),
         ):
             expect_at_least(flag, value, least)
 
@@ -103,7 +110,8 @@ class Options:
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """What the model depends on beside its input, for model_metadata.json."""
-        return {key: value for key, value in asdict(self).items() if key not in (*PATHS, *OF_THE_MACHINE)}
+        left_out = (*PATHS, *OF_THE_MACHINE, *AFTERWARDS)
+        return {key: value for key, value in asdict(self).items() if key not in left_out}
 
     @property
     def changeable(self) -> dict[str, Any]:

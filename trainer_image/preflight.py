@@ -30,6 +30,7 @@ def plan(
     candidates: int,
     rows: int,
     cached_bytes: int,
+    ablated: bool = False,
 ) -> Plan:
     """The plan of a training whose features are known; see Plan for the rest."""
 
@@ -38,7 +39,7 @@ def plan(
         return Side(tables, (sum(encoder.widths.values()), *tower.layers))
 
     towers = side(encoders.query, config.query), side(encoders.candidate, config.candidate)
-    return Plan(*towers, loss, tuple(devices), replicas, batch_size, queries, candidates, rows, cached_bytes)
+    return Plan(*towers, loss, tuple(devices), replicas, batch_size, queries, candidates, rows, cached_bytes, ablated)
 
 
 def describe(plan: Plan) -> str:

@@ -5,7 +5,6 @@ import shutil
 import tempfile
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from components.common import feature_config as fc
@@ -13,29 +12,24 @@ from components.common import schema, staging, storage
 from components.common.errors import InputError
 from components.common.vocabularies import read_vocabularies
 from trainer_image import (
+    ablation,
     cache,
     cost,
     export,
     inputs,
-    loop,
     machine,
-    optimizer,
     preemption,
     preflight,
-    resume,
-    steps,
     strategy,
     validation,
-    warm_start,
     weights,
 )
-from trainer_image.batches import Sampler, steps_per_epoch
 from trainer_image.checkpoint import LOGS, Checkpoints
 from trainer_image.describe import describe
+from trainer_image.fit import Features, Fit, Given, fitted, sampler_of
 from trainer_image.inputs import Purchases
 from trainer_image.model import Encoders, TwoTower
 from trainer_image.options import Options
-from trainer_image.progress import Progress
 
 METADATA = "model_metadata.json"
 GIB = 1 << 30
@@ -60,141 +54,88 @@ def train(options: Options) -> dict[str, Any]:
     options.check()
     storage.refuse_overwrite(options.output_path)
     config = fc.load(options.feature_config)
+    reduced = ablation.without_metadata(options, config) if options.ablate else None
     vocabularies = read_vocabularies(options.vocabularies_path)
     products = schema.read_metadata(options.metadata_path)["products"]
-    _set_up(options)
+    paths = {"vocabularies": options.vocabularies_path, "metadata": options.metadata_path}
+    if not tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()  # on GPUs it would cost much of the speed
     distribution = strategy.choose(options.cluster_timeout)
-    replicas = distribution.num_replicas_in_sync
-    batch_rows = options.batch_size * replicas
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(strategy.closing(distribution))
         is_preempted = stack.enter_context(preemption.watched())
         memory = stack.enter_context(cache.opened(int(options.cache_gib * GIB)))
-        paths = {"vocabularies": options.vocabularies_path, "metadata": options.metadata_path}
-        encoders = Encoders(config, vocabularies, products, paths)
-        _expect_top_k(options.top_k, len(encoders.catalogue))
-        purchases = _read(options, encoders, memory)
-        bought = purchases["train"].product_counts(len(encoders.catalogue))
-        shares = bought / bought.sum()
-        shape = cost.shape_of(config, encoders)
-        loss: str = options.loss
-        if loss == "auto":
-            loss = cost.cheaper_loss(shape, purchases["train"], len(encoders.catalogue), batch_rows)
-        sampler = Sampler(purchases["train"], loss, options.batch_size, replicas, options.seed)
-        plan = preflight.plan(
-            config,
-            encoders,
-            loss=loss,
-            devices=machine.local_devices(),
-            replicas=replicas,
-            batch_size=options.batch_size,
-            queries=sampler.per_replica,
-            candidates=sampler.candidates_seen(len(encoders.catalogue)),
-            rows=purchases["train"].rows,
-            cached_bytes=memory.in_memory,
-        )
-        if strategy.is_chief():
-            print(preflight.describe(plan), flush=True)
-        preflight.expect_fits(plan)
-
-        with distribution.scope():
-            model = TwoTower(config, encoders, options.l1)
-            adam = optimizer.adam(options.learning_rate, options.lr_scaling, options.warmup_steps, replicas)
-            updates = optimizer.Updates(adam, model.weights, optimizer.lazy_tables(model, sampler))
-        loss_of = steps.loss_function(loss, model, tf.constant(shares, tf.float32), options.temperature)
-        step = steps.training_step(
-            model, updates, loss_of, distribution, sampler.expected_rows, jit_compile=options.jit_compile
-        )
+        features = Features(config, Encoders(config, vocabularies, products, paths))
+        _expect_products(options, len(features.encoders.catalogue))
+        purchases = _read(options, features.encoders, memory)
+        loss = _loss(options, features, purchases["train"], distribution.num_replicas_in_sync)
+        given = Given(purchases, products, loss, distribution, is_preempted)
+        _expect_fits(options, features, given, memory)
 
         checkpoints = Checkpoints(options.checkpoints, options.checkpoint_minutes)
         if strategy.is_chief():
             stack.callback(checkpoints.remove_if_empty)
-        identity = resume.identity(options, config, loss, replicas, purchases["train"], encoders.catalogue)
-        state = resume.restored(checkpoints, model, updates, identity, distribution)
-        if state.step:
-            beginning = f"continuing after step {state.step:,}, from {options.checkpoints}"
-        elif options.warm_start_from:
-            beginning = warm_start.describe(warm_start.apply(options.warm_start_from, model, products))
-        else:
-            beginning = "beginning with random weights"
         logs = storage.join(_local(options.checkpoints, stack), LOGS)
-        progress = stack.enter_context(
-            Progress(
-                epochs=options.epochs,
-                steps=steps_per_epoch(purchases["train"].rows, options.batch_size, replicas),
-                batch_rows=batch_rows,
-                chance=cost.chance_loss(loss, shares, batch_rows),
-                logs=logs,
-                curve=state.curve,
-                seconds=state.seconds,
-                quiet=not strategy.is_chief(),
-            )
-        )
-        progress.say(beginning)
-        loop.fit(
-            loop.Run(
-                model=model,
-                updates=updates,
-                step=step,
-                sampler=sampler,
-                distribution=distribution,
-                validation=validation.sampled(purchases["validation"], len(encoders.catalogue), options.seed),
-                progress=progress,
-                checkpoints=checkpoints,
-                identity=identity,
-                epochs=options.epochs,
-                patience=options.patience,
-                is_preempted=is_preempted,
-            ),
-            state,
-        )
-
-        if options.precision != "float32":
-            keras.config.set_dtype_policy("float32")
-            trained, model = model, TwoTower(config, encoders, options.l1)
-            model.set_values(trained.get_values())
-        document = describe(
-            model,
-            config,
-            products,
-            hyperparameters={**options.hyperparameters, "loss": loss, "replicas": replicas},
-            metrics={
-                "best_epoch": state.best_epoch,
-                **{f"{split}_metrics": _recalls(model, purchases[split], split) for split in ("validation", "test")},
-            },
-            training={
-                "rows": purchases["train"].rows,
-                "queries": purchases["train"].groups,
-                "steps": state.step,
-                "rows_per_step": sampler.expected_rows,
-                "chance_loss": progress.chance,
-                "curve": state.curve,
-                "seconds": progress.seconds,
-            },
-        )
-        _publish(options, model, document, logs)
+        fit = fitted(options, features, given, checkpoints, logs)
+        document = _describe(options, config, given, fit)
+        if reduced:
+            bare = Features(reduced, Encoders(reduced, vocabularies, products, paths))
+            document["metadata_impact"] = ablation.impact(options, features, bare, given, fit.model)
+        _publish(options, fit.model, document, logs)
         if strategy.is_chief():
             checkpoints.remove()
     return document
-
-
-def _set_up(options: Options) -> None:
-    """Seeds, precision and determinism of this process, before anything is built."""
-    keras.utils.set_random_seed(options.seed)
-    keras.config.set_dtype_policy("mixed_bfloat16" if options.precision == "bfloat16" else "float32")
-    if not tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.enable_op_determinism()  # on GPUs it would cost much of the speed
 
 
 def _read(options: Options, encoders: Encoders, memory: cache.Cache) -> dict[str, Purchases]:
     """All three splits, encoded."""
     with staging.staged(options.tfrecords_path) as local:
         purchases = {
-            split: inputs.load(local, split, encoders.query, encoders.catalogue, memory) for split in schema.SPLITS
+            split: inputs.load(
+                local,
+                split,
+                encoders.query,
+                encoders.catalogue,
+                memory,
+                by_buyer=options.ablate and split == ablation.SPLIT,
+            )
+            for split in schema.SPLITS
         }
     inputs.expect_known_products(purchases["train"], options.tfrecords_path)
     return purchases
+
+
+def _loss(options: Options, features: Features, purchases: Purchases, replicas: int) -> str:
+    """The loss that was asked for, or the cheaper one."""
+    if options.loss != "auto":
+        return options.loss
+    config, encoders = features
+    return cost.cheaper_loss(
+        cost.shape_of(config, encoders), purchases, len(encoders.catalogue), options.batch_size * replicas
+    )
+
+
+def _expect_fits(options: Options, features: Features, given: Given, memory: cache.Cache) -> None:
+    """Says what is about to be trained, and raises InputError where memory is too small for it."""
+    config, encoders = features
+    sampler = sampler_of(options, given)
+    plan = preflight.plan(
+        config,
+        encoders,
+        loss=given.loss,
+        devices=machine.local_devices(),
+        replicas=given.replicas,
+        batch_size=options.batch_size,
+        queries=sampler.per_replica,
+        candidates=sampler.candidates_seen(len(encoders.catalogue)),
+        rows=given.purchases["train"].rows,
+        cached_bytes=memory.in_memory,
+        ablated=options.ablate,
+    )
+    if strategy.is_chief():
+        print(preflight.describe(plan), flush=True)
+    preflight.expect_fits(plan)
 
 
 def _local(folder: str, stack: contextlib.ExitStack) -> str:
@@ -202,8 +143,21 @@ def _local(folder: str, stack: contextlib.ExitStack) -> str:
     return stack.enter_context(tempfile.TemporaryDirectory()) if storage.is_remote(folder) else folder
 
 
-def _recalls(model: TwoTower, purchases: Purchases, split: str) -> dict[str, float]:
-    return {f"{split}_recall_{k}": value for k, value in validation.validate(model, purchases).recalls.items()}
+def _describe(options: Options, config: fc.FeatureConfig, given: Given, fit: Fit) -> dict[str, Any]:
+    """model_metadata.json of the trained model, its Recall measured."""
+    recalls = {f"{split}_metrics": _recalls(fit.model, given.purchases, split) for split in ("validation", "test")}
+    return describe(
+        fit.model,
+        config,
+        given.products,
+        hyperparameters={**options.hyperparameters, "loss": given.loss, "replicas": given.replicas},
+        metrics={"best_epoch": fit.best_epoch, **recalls},
+        training=fit.training,
+    )
+
+
+def _recalls(model: TwoTower, purchases: dict[str, Purchases], split: str) -> dict[str, float]:
+    return {f"{split}_recall_{k}": value for k, value in validation.validate(model, purchases[split]).recalls.items()}
 
 
 def _publish(options: Options, model: TwoTower, document: dict[str, Any], logs: str) -> None:
@@ -218,7 +172,10 @@ def _publish(options: Options, model: TwoTower, document: dict[str, Any], logs: 
         storage.write_json(storage.join(folder, METADATA), document)
 
 
-def _expect_top_k(top_k: int, products: int) -> None:
-    if top_k > products:
+def _expect_products(options: Options, products: int) -> None:
+    """Raises InputError where the catalogue is too small for what was asked."""
+    if options.top_k > products:
         expected = f"1 to {products}, the products of the catalogue"
-        raise InputError("--top-k", str(top_k), expected, "Choose a k within the catalogue.")
+        raise InputError("--top-k", str(options.top_k), expected, "Choose a k within the catalogue.")
+    if options.ablate:
+        ablation.expect_products(products)

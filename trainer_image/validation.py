@@ -1,5 +1,6 @@
 """Exact Recall@k of the towers over the whole catalogue, while and after they are trained."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
@@ -36,18 +37,32 @@ def validate(model: TwoTower, purchases: Purchases) -> Validation:
     Raises:
         InputError: an embedding is not finite any more.
     """
+    queries, candidates = embeddings(model, purchases)
+    hits = hits_of(queries, candidates, purchases, [k for k in KS if k <= len(candidates)])
+    recalls = {k: float(np.average(hit, weights=purchases.times)) for k, hit in hits.items()}
+    return Validation(recalls, spread(queries), spread(candidates))
+
+
+def embeddings(model: TwoTower, purchases: Purchases) -> tuple[np.ndarray, np.ndarray]:
+    """Of the queries and of the catalogue: float32 [G, D], [N, D].
+
+    Raises:
+        InputError: one is not finite any more.
+    """
     queries = embed(model.query_tower, purchases.queries)
     candidates = embed(model.candidate_tower, {key: value.numpy() for key, value in model.encoded_catalogue.items()})
     if not (np.isfinite(queries).all() and np.isfinite(candidates).all()):
         raise diverged("the embeddings", "NaN or infinite values")
+    return queries, candidates
+
+
+def hits_of(
+    queries: np.ndarray, candidates: np.ndarray, purchases: Purchases, ks: Sequence[int]
+) -> dict[int, np.ndarray]:
+    """{k: float64 [E]}, the chance that each pair's product is among the first k of its query."""
     scores = ranking.embedding_scores(queries, candidates)
     better, tied = ranking.count_better(scores, purchases.pair_query(), purchases.product, candidates=len(candidates))
-    recalls = {
-        k: float(np.average(ranking.recall(better, tied, k), weights=purchases.times))
-        for k in KS
-        if k <= len(candidates)
-    }
-    return Validation(recalls, spread(queries), spread(candidates))
+    return {k: ranking.recall(better, tied, k) for k in ks}
 
 
 def sampled(purchases: Purchases, products: int, seed: int) -> Purchases:

@@ -27,6 +27,8 @@ def trainer(
     checkpoint_path: str = "",
     precision: str = "float32",
     jit_compile: bool = False,
+    ablate: bool = False,
+    ablation_seeds: int = 3,
 ):
     """Trains the two-tower retrieval model on all GPUs of the machine.
 
@@ -37,7 +39,7 @@ def trainer(
         vocabularies: The VocabBuilder's vocabularies.json.
         feature_config: The feature config's text, YAML or JSON.
         model: saved_model/, query_model/, candidate_model/, logs/ and model_metadata.json.
-        metrics: Validation and test Recall@k, and the epoch of the best weights.
+        metrics: Validation and test Recall@k, and the epoch of the best weights; with ablate, what the metadata added.
         epochs: Passes over the training rows, at most; training stops early on validation Recall.
         batch_size: Rows a step, per replica.
         learning_rate: Of Adam, on one replica, after the warm-up.
@@ -53,6 +55,8 @@ def trainer(
         checkpoint_path: A gs:// folder for checkpoints; by default beside the model.
         precision: float32 or bfloat16, of the towers' arithmetic.
         jit_compile: Compile forward and backward pass with XLA.
+        ablate: Train again without category, subcategory and their crosses, and say what difference they make.
+        ablation_seeds: How many seeds to compare, with and without them.
     """
     from components.images import location
     from trainer_image.options import Options
@@ -82,10 +86,15 @@ def trainer(
         checkpoint_path=checkpoint_path,
         precision=precision,  # type: ignore[arg-type]
         jit_compile=jit_compile,
+        ablate=ablate,
+        ablation_seeds=ablation_seeds,
     )
     document = train(options)
     measured = document["metrics"]
     metrics.log_metric("best_epoch", measured["best_epoch"])
     for name, value in {**measured["validation_metrics"], **measured["test_metrics"]}.items():
         metrics.log_metric(name, value)
+    for name, impact in document.get("metadata_impact", {}).items():
+        if name.startswith("recall_"):
+            metrics.log_metric(f"metadata_impact_{name}", impact["difference"]["value"])
     model.metadata["model_version"] = document["model_version"]

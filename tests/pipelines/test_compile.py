@@ -70,6 +70,14 @@ def test_it_is_a_straight_line_of_five_steps(document: dict) -> None:
     assert not any("triggerPolicy" in task for task in tasks.values())
 
 
+def test_the_ablation_is_the_pipelines_to_ask_for(document: dict) -> None:
+    taken = document["root"]["dag"]["tasks"]["trainer"]["inputs"]["parameters"]
+    asked = document["root"]["inputDefinitions"]["parameters"]
+    for name, default in (("ablate", False), ("ablation_seeds", 3)):
+        assert taken[name] == {"componentInputParameter": name}
+        assert asked[name]["defaultValue"] == default
+
+
 def test_parameters_reach_the_parameters_of_their_name(document: dict) -> None:
     names = set(document["root"]["inputDefinitions"]["parameters"])
     for task in document["root"]["dag"]["tasks"].values():

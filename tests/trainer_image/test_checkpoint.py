@@ -124,6 +124,8 @@ def test_files_of_others_in_the_folder_stay(tmp_path: Path, ended: str) -> None:
     if ended == "remove":
         checkpoints.save(1, saved(1))
         (tmp_path / "step-000000000002.npz.partial").write_bytes(b"what a killed run left")
+        compared = Checkpoints(str(tmp_path / "ablation" / "seed-42-without"), minutes=5)
+        compared.save(1, saved(1))
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "curve.csv").write_text("epoch\n", encoding="utf-8")
     getattr(checkpoints, ended)()

@@ -19,10 +19,18 @@ from trainer_image.inputs import Purchases
 PLENTY = 1 << 30
 
 
-def load(shop: Shop, path: str, split: str, budget: int = PLENTY) -> Purchases:
-    encoder = Encoder(fc.load("feature_config.yaml").query, read_vocabularies(shop.vocabularies), shop.vocabularies)
+def load(
+    shop: Shop,
+    path: str,
+    split: str,
+    budget: int = PLENTY,
+    *,
+    config: str = "feature_config.yaml",
+    by_buyer: bool = False,
+) -> Purchases:
+    encoder = Encoder(fc.load(config).query, read_vocabularies(shop.vocabularies), shop.vocabularies)
     with opened(budget) as cache:
-        found = inputs.load(path, split, encoder, sorted(shop.products), cache)
+        found = inputs.load(path, split, encoder, sorted(shop.products), cache, by_buyer=by_buyer)
         in_files = isinstance(found.product, np.memmap)
         assert in_files is (budget == 0)
         return Purchases({k: np.array(v) for k, v in found.queries.items()}, *(np.array(part) for part in found[1:]))
@@ -37,6 +45,38 @@ def test_pairs_are_the_rows_that_were_written(shop: Shop) -> None:
     assert {(customers[query], order[product]): count for query, product, count in pairs} == written
     assert len(set(customers)) == found.groups == 40
     assert found.rows == len(shop.rows["train"])
+
+
+CITIES_ONLY = "query: {features: [{kind: text, name: city}]}\ncandidate: {features: [{kind: id, name: product_id}]}"
+
+
+def test_buyers_are_told_apart_where_the_tower_does_not(shop: Shop, tmp_path: Path) -> None:
+    """Customers whom training has not seen too: here two, of one city."""
+    rows = [{**row, "cust_person_id": f"new {i % 2}", "city": "Köln"} for i, row in enumerate(shop.rows["test"])]
+    write_shard(tmp_path / "test" / "part-00000-of-00001.tfrecord.gz", [*rows, *shop.rows["test"]])
+    assert load(shop, str(tmp_path), "test", config=CITIES_ONLY).groups == 3
+    found = load(shop, str(tmp_path), "test", config=CITIES_ONLY, by_buyer=True)
+    order = sorted(shop.products)
+    written = Counter((row["cust_person_id"], row["product_id"]) for row in [*rows, *shop.rows["test"]])
+    histograms: dict[Any, dict[int, int]] = {}
+    for (customer, product), count in written.items():
+        histograms.setdefault(customer, {})[product] = count
+    loaded: dict[Any, dict[int, int]] = {}
+    for query, product, count in zip(found.pair_query(), found.product, found.times, strict=True):
+        loaded.setdefault(int(found.queries[inputs.BUYER][query]), {})[int(order[product])] = int(count)
+    assert len(loaded) == found.groups
+    assert sorted(map(repr, map(sorted, (of.items() for of in loaded.values())))) == sorted(
+        map(repr, map(sorted, (of.items() for of in histograms.values())))
+    )
+
+
+def test_buyers_change_nothing_where_the_tower_tells_them_apart(shop: Shop) -> None:
+    plain, by_buyer = (load(shop, shop.examples, "test", by_buyer=by_buyer) for by_buyer in (False, True))
+    by_buyer.queries.pop(inputs.BUYER)
+    for key, value in plain.queries.items():
+        np.testing.assert_array_equal(value, by_buyer.queries[key])
+    for expected, found in zip(plain[1:], by_buyer[1:], strict=True):
+        np.testing.assert_array_equal(expected, found)
 
 
 @pytest.mark.parametrize("budget", [0, PLENTY])

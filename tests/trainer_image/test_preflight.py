@@ -58,7 +58,14 @@ def test_every_parameter_of_the_model_is_counted(shop: Shop) -> None:
     paths = {"vocabularies": shop.vocabularies, "metadata": shop.metadata}
     products = read_metadata(shop.metadata)["products"]
     encoders = Encoders(config, read_vocabularies(shop.vocabularies), products, paths)
-    sizes = {"replicas": 1, "batch_size": 8, "queries": 8, "candidates": 12, "rows": 2000, "cached_bytes": 0}
+    sizes: dict[str, Any] = {
+        "replicas": 1,
+        "batch_size": 8,
+        "queries": 8,
+        "candidates": 12,
+        "rows": 2000,
+        "cached_bytes": 0,
+    }
     plan = preflight.plan(config, encoders, loss="in-batch", devices=["/device:CPU:0"], **sizes)
     model = TwoTower(config, encoders, l1=0.0)
     assert [(tower, key) for tower, key, *_ in plan.tables()] == [
@@ -112,6 +119,13 @@ def test_replicas_share_the_memory_of_the_machine_and_have_that_of_their_gpu() -
     assert gpus["gpu"]["weights"] == one["weights"]
     assert set(gpus["gpu"]) == {"weights", "Adam's moments", "gradients", "layers", "logits"}
     assert gpus["host"] == {part: one[part] for part in ("best weights", "checkpoint", "cached rows", "TensorFlow")}
+
+
+def test_a_model_that_waits_for_others_is_counted() -> None:
+    plain, ablated = (preflight.memory(small(ablated=ablated))["host"] for ablated in (False, True))
+    assert ablated == {**plain, "the finished model": 39_792}
+    on_gpu = preflight.memory(small(devices=("/device:GPU:0",), ablated=True))
+    assert on_gpu["gpu"]["the finished model"] == 39_792
 
 
 def test_the_description(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,12 +256,16 @@ print(*estimates, 1024 * int(peak.split()[1]))
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
-@pytest.mark.parametrize("buckets", [1000, 80_000])
-def test_a_training_takes_about_what_was_estimated(shop: Shop, tmp_path: Path, buckets: int) -> None:
-    """A small model, which is nearly all TensorFlow, and one with a table of 312 MiB."""
+@pytest.mark.parametrize(("buckets", "ablate"), [(1000, False), (80_000, False), (80_000, True)])
+def test_a_training_takes_about_what_was_estimated(shop: Shop, tmp_path: Path, buckets: int, ablate: bool) -> None:
+    """A small model, which is nearly all TensorFlow, and one with a table of 312 MiB, alone and before five others."""
     table = f"{{kind: cross, names: [city, cust_person_id], buckets: {buckets}, dim: 1024}}"
     config = KINDS.replace("    - {kind: numeric, name: revenue}", f"    - {table}")
-    options = dataclasses.asdict(shop.options(tmp_path / "model", feature_config=config, epochs=2))
+    config = config.replace(
+        "candidate:\n  features:\n", "candidate:\n  features:\n    - {kind: id, name: product_id}\n"
+    )
+    settings = {"feature_config": config, "epochs": 2, "ablate": ablate}
+    options = dataclasses.asdict(shop.options(tmp_path / "model", **settings))
     command = [sys.executable, "-c", MEASURED, json.dumps(options)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr

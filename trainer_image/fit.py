@@ -1,0 +1,183 @@
+"""One training: encoded purchases and a feature config in, the best weights out."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.common import feature_config as fc
+from trainer_image import cost, loop, optimizer, resume, steps, strategy, validation, warm_start
+from trainer_image.batches import Sampler, steps_per_epoch
+from trainer_image.checkpoint import Checkpoints
+from trainer_image.inputs import Purchases
+from trainer_image.model import Encoders, TwoTower
+from trainer_image.options import Options
+from trainer_image.progress import Progress
+from trainer_image.state import State
+
+
+class Given(NamedTuple):
+    """What all trainings of a run have in common, whatever their seeds and features.
+
+    Attributes:
+        purchases: {split: purchases}, encoded.
+        products: The product lookup of metadata.json.
+        loss: "full-catalogue" or "in-batch".
+        distribution: The strategy of this process.
+        is_preempted: Whether this process was asked to stop.
+    """
+
+    purchases: dict[str, Purchases]
+    products: dict[str, dict[str, Any]]
+    loss: str
+    distribution: tf.distribute.Strategy
+    is_preempted: Callable[[], bool]
+
+    @property
+    def replicas(self) -> int:
+        return int(self.distribution.num_replicas_in_sync)
+
+
+class Features(NamedTuple):
+    """What the towers see: the feature config, and the encoders that were built from it."""
+
+    config: fc.FeatureConfig
+    encoders: Encoders
+
+
+class Fit(NamedTuple):
+    """A finished training.
+
+    Attributes:
+        model: With the weights of the best epoch, in float32.
+        best_epoch: Which that was.
+        training: What model_metadata.json says of it under "training".
+    """
+
+    model: TwoTower
+    best_epoch: int
+    training: dict[str, Any]
+
+
+def sampler_of(options: Options, given: Given) -> Sampler:
+    """What draws the batches of a training with these options."""
+    return Sampler(given.purchases["train"], given.loss, options.batch_size, given.replicas, options.seed)
+
+
+def fitted(options: Options, features: Features, given: Given, checkpoints: Checkpoints, logs: str) -> Fit:
+    """Trains a model, or goes on training it where its checkpoints say that an earlier run ended.
+
+    Args:
+        options: Its seed, batches, learning rate and so on.
+        features: What the towers see.
+        given: See there.
+        checkpoints: Of this training alone. Where they say that it was over, no step is repeated.
+        logs: Local folder for TensorBoard and the CSV log.
+
+    Raises:
+        InputError: the training diverged, or the checkpoints are another one's.
+        Preempted: SIGTERM came; a checkpoint was written.
+    """
+    keras.utils.set_random_seed(options.seed)
+    keras.config.set_dtype_policy("mixed_bfloat16" if options.precision == "bfloat16" else "float32")
+    catalogue, bought = features.encoders.catalogue, given.purchases["train"]
+    sampler = sampler_of(options, given)
+    shares = bought.product_counts(len(catalogue)) / bought.rows  # all products are known, `train` has seen to that
+    model, updates, step = _built(options, features, given, sampler, shares)
+    identity = resume.identity(options, features.config, given.loss, given.replicas, bought, catalogue)
+    state = resume.restored(checkpoints, model, updates, identity, given.distribution)
+    beginning = _begin(options, model, state, given.products, checkpoints.folder)
+    with _progress(options, given, shares, state, logs) as progress:
+        progress.say(beginning)
+        loop.fit(
+            loop.Run(
+                model=model,
+                updates=updates,
+                step=step,
+                sampler=sampler,
+                distribution=given.distribution,
+                validation=validation.sampled(given.purchases["validation"], len(catalogue), options.seed),
+                progress=progress,
+                checkpoints=checkpoints,
+                identity=identity,
+                epochs=options.epochs,
+                patience=options.patience,
+                saves_end=options.ablate,
+                is_preempted=given.is_preempted,
+            ),
+            state,
+        )
+    let_go(updates.variables, given.distribution)
+    training = {
+        "rows": bought.rows,
+        "queries": bought.groups,
+        "steps": state.step,
+        "rows_per_step": sampler.expected_rows,
+        "chance_loss": progress.chance,
+        "curve": state.curve,
+        "seconds": progress.seconds,
+    }
+    return Fit(_in_float32(options, features, given, model), state.best_epoch, training)
+
+
+def _built(
+    options: Options, features: Features, given: Given, sampler: Sampler, shares: np.ndarray
+) -> tuple[TwoTower, optimizer.Updates, steps.Step]:
+    """The model with random weights, its optimizer, and the step that trains it."""
+    with given.distribution.scope():
+        model = TwoTower(features.config, features.encoders, options.l1)
+        adam = optimizer.adam(options.learning_rate, options.lr_scaling, options.warmup_steps, given.replicas)
+        updates = optimizer.Updates(adam, model.weights, optimizer.lazy_tables(model, sampler))
+    loss_of = steps.loss_function(given.loss, model, tf.constant(shares, tf.float32), options.temperature)
+    step = steps.training_step(
+        model, updates, loss_of, given.distribution, sampler.expected_rows, jit_compile=options.jit_compile
+    )
+    return model, updates, step
+
+
+def _progress(options: Options, given: Given, shares: np.ndarray, state: State, logs: str) -> Progress:
+    batch_rows = options.batch_size * given.replicas
+    return Progress(
+        epochs=options.epochs,
+        steps=steps_per_epoch(given.purchases["train"].rows, options.batch_size, given.replicas),
+        batch_rows=batch_rows,
+        chance=cost.chance_loss(given.loss, shares, batch_rows),
+        logs=logs,
+        curve=state.curve,
+        seconds=state.seconds,
+        quiet=not strategy.is_chief(),
+    )
+
+
+def _begin(options: Options, model: TwoTower, state: State, products: dict[str, dict[str, Any]], folder: str) -> str:
+    """Carries an earlier model's weights over where there are any to begin with; says how the training begins."""
+    if state.step:
+        return f"continuing after step {state.step:,}, from {folder}"
+    if options.warm_start_from:
+        return warm_start.describe(warm_start.apply(options.warm_start_from, model, products))
+    return "beginning with random weights"
+
+
+def _in_float32(options: Options, features: Features, given: Given, model: TwoTower) -> TwoTower:
+    """The same weights, for arithmetic in float32 from here on."""
+    if options.precision == "float32":
+        return model
+    keras.config.set_dtype_policy("float32")
+    exact = TwoTower(features.config, features.encoders, options.l1)
+    exact.set_values(model.get_values())
+    let_go(model.weights, given.distribution)
+    return exact
+
+
+def let_go(variables: Iterable[keras.Variable | tf.Variable], distribution: tf.distribute.Strategy) -> None:
+    """Frees the values of variables that nobody needs any more.
+
+    Dropping them is not enough: TensorFlow keeps every `tf.custom_gradient` that was traced, and through its graph the
+    variables, until the process ends.
+    """
+    for variable in variables:
+        value = variable.value if isinstance(variable, keras.Variable) else variable
+        for part in distribution.experimental_local_results(value):
+            tf.raw_ops.AssignVariableOp(resource=part.handle, value=tf.zeros([0], part.dtype))
