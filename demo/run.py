@@ -34,6 +34,7 @@ def run(
     warmup_steps: int = 1000,
     seed: int = 42,
     champion: str = "",
+    docker: bool = False,
 ) -> None:
     """Prepares the demo data, compiles the pipeline, runs it here and shows what came out.
 
@@ -51,6 +52,7 @@ def run(
         warmup_steps: Steps over which the learning rate rises to its value.
         seed: The same seed gives the same model.
         champion: model/ of an earlier run, which this run's model must not be worse than.
+        docker: Run each component in its container image, which `make images` builds, instead of as a process.
     """
     console = Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
@@ -79,6 +81,8 @@ def run(
                 "seed": seed,
                 "champion": champion and str(Path(champion).resolve()),
             },
+            docker=docker,
+            readable=tuple(str(Path(path).resolve()) for path in (data, champion) if path),
         )
     except RuntimeError as error:  # kfp.local's
         sys.exit(f"error: {error} What the component itself said is above.")

@@ -1,27 +1,29 @@
-"""`python -m components.common.imports PACKAGE …` imports all modules of the packages: an image's check of itself."""
+"""`python -m components.common.imports 'components.*' tensorflow` imports what it names: an image's check of itself."""
 
 import importlib
 import pkgutil
 import sys
 
 
-def import_all(packages: list[str]) -> list[str]:
-    """Imports packages and every module in them.
+def import_all(patterns: list[str]) -> list[str]:
+    """Imports modules.
 
     Args:
-        packages: Names of packages or modules.
+        patterns: Names of modules; one that ends in .* stands for a package and all that is in it.
 
     Returns:
-        The modules' names.
+        The names of what was imported.
 
     Raises:
         ImportError: one of them cannot be imported.
     """
     names = []
-    for package in packages:
-        module = importlib.import_module(package)
-        names.append(package)
-        names += [found.name for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"{package}.", _fail)]
+    for pattern in patterns:
+        name = pattern.removesuffix(".*")
+        module = importlib.import_module(name)
+        names.append(name)
+        if name != pattern:
+            names += [found.name for found in pkgutil.walk_packages(module.__path__, f"{name}.", _fail)]
     for name in names:
         importlib.import_module(name)
     return names
