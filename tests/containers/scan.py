@@ -11,11 +11,11 @@ EXECUTABLE, SETUID = 0o111, 0o6000
 COMPILER = re.compile(
     r"(.*-)?(gcc|g\+\+|cc|c\+\+|cpp|cc1|cc1plus|clang|clang\+\+|ld|as|make|cmake|rustc|go|nvcc)(-[\d.]+)?"
 )
-SECRET_NAMES = (
+CREDENTIALS = (
     r"\.env|\.netrc|\.npmrc|\.pypirc|\.dockercfg|\.git-credentials|id_(rsa|dsa|ecdsa|ed25519)"
     r"|application_default_credentials\.json|credentials\.db"
 )
-NAMES = {"a compiler": re.compile(r"libclang[\w.-]*\.so.*|libgcc\.a|libc\.a"), "a secret": re.compile(SECRET_NAMES)}
+NAMES = {"a compiler": re.compile(r"libclang[\w.-]*\.so.*|libgcc\.a|libc\.a"), "a secret": re.compile(CREDENTIALS)}
 PLACES = {
     # Python itself comes with two wheels, for venv.
     "a cache of pip": re.compile(r"(^|/)\.cache/(pip|uv)/|(^|/)pip-(unpack|build)|(?<!ensurepip/_bundled)/[^/]*\.whl$"),
@@ -24,7 +24,7 @@ PLACES = {
     "tests of ours": re.compile(r"^app/(tests|demo|benchmarks)/|^app/.*/(test_\w+|conftest)\.py$"),
     "a file that the app does not need": re.compile(r"^app/(?!(components|trainer_image)(/|$)).+"),
 }
-# What begins a secret, which is quick to look for, and what it then looks like. A key must follow the name of its format.
+# What begins a secret, which is quick to look for, and what it then looks like: a key, not the name of its format alone.
 SECRETS = {
     b"PRIVATE KEY-----": re.compile(rb"PRIVATE KEY-----(?:\\n|\s)+[A-Za-z0-9+/=]{40}"),
     b"AKIA": re.compile(rb"\bAKIA[0-9A-Z]{16}\b"),

@@ -94,7 +94,8 @@ def test_it_holds_nothing_that_it_should_not(
 @pytest.mark.parametrize("image", [DATA_IMAGE, TRAINER_IMAGE])
 def test_it_says_what_it_is(images: docker.models.images.ImageCollection, image: str) -> None:
     labels = images.get(image).labels
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = ["git", "rev-parse", "HEAD"]
+    head = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert labels["org.opencontainers.image.revision"] == head.stdout.strip()
     assert labels["org.opencontainers.image.version"] == "latest"
     assert labels["org.opencontainers.image.title"].startswith("Metro Recs")
@@ -174,12 +175,12 @@ def test_a_component_that_fails_fails_the_pipeline(spec: str, small_log: tuple[s
 def test_an_image_that_is_not_here_is_named_before_anything_runs(tmp_path: Path) -> None:
     spec = str(tmp_path / "pipeline.json")
     compiler.compile_pipeline(output=spec, registry="registry.example/nobody", tag="none")
-    with pytest.raises(InputError, match="image registry.example/nobody/metro-recs/data:none: found nothing"):
+    with pytest.raises(InputError, match=r"image registry\.example/nobody/metro-recs/data:none: found nothing"):
         local.run(spec, str(tmp_path / "runs"), {}, docker=True)
     assert not list((tmp_path / "runs").iterdir())
 
 
 def test_without_docker_it_says_so(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
-    with pytest.raises(InputError, match="Docker: found .* Start it, or set DOCKER_HOST"):
+    with pytest.raises(InputError, match=r"Docker: found .* Start it, or set DOCKER_HOST"):
         local.run(spec, str(tmp_path / "runs"), {}, docker=True)
