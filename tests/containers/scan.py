@@ -24,13 +24,14 @@ PLACES = {
     "tests of ours": re.compile(r"^app/(tests|demo|benchmarks)/|^app/.*/(test_\w+|conftest)\.py$"),
     "a file that the app does not need": re.compile(r"^app/(?!(components|trainer_image)(/|$)).+"),
 }
-# What begins a secret, which is quick to look for, and what it then looks like: a key, not the name of its format alone.
+# What begins a secret, which is quick to look for, and what one looks like: with a key, not the name of a format alone.
 SECRETS = {
     b"PRIVATE KEY-----": re.compile(rb"PRIVATE KEY-----(?:\\n|\s)+[A-Za-z0-9+/=]{40}"),
     b"AKIA": re.compile(rb"\bAKIA[0-9A-Z]{16}\b"),
     b"AIza": re.compile(rb"\bAIza[0-9A-Za-z_-]{35}\b"),
     b"ya29.": re.compile(rb"\bya29\.[0-9A-Za-z_-]{30,}"),
-    b"gh": re.compile(rb"\bgh[pousr]_[0-9A-Za-z]{36}\b"),
+    b"ghp_": re.compile(rb"\bghp_[0-9A-Za-z]{36}\b"),
+    b"github_pat_": re.compile(rb"\bgithub_pat_[0-9A-Za-z_]{40,}"),
     b"glpat-": re.compile(rb"\bglpat-[0-9A-Za-z_-]{20}\b"),
     b"xox": re.compile(rb"\bxox[abpr]-[0-9]{8,}-[0-9A-Za-z-]{20,}"),
     b"index-url": re.compile(rb"index-url\s*=\s*https?://[^/\s:@]+:[^/\s@]+@"),

@@ -4,10 +4,13 @@ Needs a Docker daemon (DOCKER_HOST) that has or can fetch the base image. Skippe
 REQUIRE_IMAGES says that there must be one, as .ci/run does. DOCKER names the client to build with.
 """
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +32,10 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
 query: {features: [{kind: id, name: cust_person_id, dim: 8}], layers: [8]}
 candidate: {features: [{kind: id, name: product_id, dim: 8}, {kind: text, name: art_name, dim: 8}], layers: [8]}
+"""
+BOOT = """#!/opt/venv/bin/python3
+import os, apache_beam
+print(apache_beam.__version__, os.environ["RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT"], os.getuid())
 """
 MAX_GB = {DATA_IMAGE: 2.4, TRAINER_IMAGE: 2.0}  # without CUDA; what was measured is in README.md
 PACKAGES = {DATA_IMAGE: "data-image", TRAINER_IMAGE: "trainer-image"}
@@ -105,14 +112,29 @@ def test_it_says_what_it_is(images: docker.models.images.ImageCollection, image:
 @pytest.mark.usefixtures("images")
 def test_it_holds_the_locked_packages_and_no_others(client: docker.DockerClient, image: str) -> None:
     listing = "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for d in m.distributions()), sep='\\n')"
-    names = [PACKAGES[image], "tensorflow-cpu", "build"]
-    locked = "".join((ROOT / "requirements" / f"{name}.txt").read_text() for name in names)
-    expected = {line.split()[0] for line in locked.splitlines() if "==" in line and line[0].isalnum()}
+    files = [ROOT / "requirements" / f"{name}.txt" for name in (PACKAGES[image], "tensorflow-cpu", "build")]
+    locked = {line.split()[0] for file in files for line in file.read_text().splitlines() if line[:1].isalnum()}
     found = inside(client, image, "python3", "-c", listing).split()
-    assert {name.lower().replace("_", "-").replace(".", "-") for name in (f.partition("==")[0] for f in found)} == {
-        name.partition("==")[0] for name in expected
-    }
-    assert {f.partition("==")[2] for f in found} <= {e.partition("==")[2] for e in expected}
+    names = [re.sub(r"[-_.]+", "-", package.partition("==")[0]).lower() for package in found]
+    assert {f"{name}=={package.partition('==')[2]}" for name, package in zip(names, found, strict=True)} == locked
+
+
+def test_dataflow_starts_beams_boot(client: docker.DockerClient, images: docker.models.images.ImageCollection) -> None:
+    """Beam's image, which comes from a registry, is a stand-in: its boot says what a worker would find."""
+    boot = BOOT.encode()
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        member = tarfile.TarInfo("opt/apache/beam/boot")
+        member.size, member.mode = len(boot), 0o755
+        tar.addfile(member, io.BytesIO(boot))
+    client.api.import_image_from_data(archive.getvalue(), repository="stand-in/beam", tag="latest")
+    arguments = "--network=host --build-arg BEAM_SDK=stand-in/beam"
+    command = ["make", "image-dataflow", f"ARGS={arguments}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stdout[-4000:] + done.stderr[-4000:]
+    output = client.containers.run("metro-recs/dataflow:latest", remove=True, network_mode="none")
+    assert output.split() == [b"2.77.0", b"1", b"1000"]
+    assert images.get("metro-recs/dataflow:latest").attrs["Config"]["Entrypoint"] == ["/opt/apache/beam/boot"]
 
 
 @pytest.mark.usefixtures("images")
