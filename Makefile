@@ -7,7 +7,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint bench-data bench-train bench-scale bench-recall bench-warm bench-eval compile lock clean
+.PHONY: help run test test-slow lint bench-data bench-train bench-scale bench-recall bench-warm bench-eval compile \
+  images image-dataflow push lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,6 +48,27 @@ bench-eval: $(VENV)/ready  ## exact ranks beside TFRS's FactorizedTopK, and the 
 compile: $(VENV)/ready  ## writes pipeline.json, pipeline.yaml and reruns/
 	$(BIN)/python compile.py
 
+# Images. IMAGE_REGISTRY and TAG name them as compile.py does; CPU=1 leaves CUDA out of the trainer image.
+DOCKER ?= docker
+IMAGE_REGISTRY ?=
+TAG ?= latest
+CPU ?=
+NAMES := $(if $(IMAGE_REGISTRY),$(IMAGE_REGISTRY:/=)/)metro-recs
+BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --build-arg TAG=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD) $(ARGS)
+
+images:  ## builds both container images; IMAGE_REGISTRY=…, TAG=…, CPU=1, ARGS="--network=host" and so on
+	$(BUILD) --file components/Dockerfile --tag $(NAMES)/data:$(TAG) .
+	$(BUILD) --file trainer_image/Dockerfile --tag $(NAMES)/trainer:$(TAG) \
+	  --build-arg TENSORFLOW=$(if $(CPU),cpu,gpu) .
+
+image-dataflow:  ## builds the data image for Dataflow's workers, with Beam's boot from Beam's own image
+	$(BUILD) --file components/Dockerfile --target dataflow --tag $(NAMES)/dataflow:$(TAG) .
+
+push:  ## pushes both images to IMAGE_REGISTRY
+	$(if $(IMAGE_REGISTRY),,$(error Say where to: make push IMAGE_REGISTRY=europe-west3-docker.pkg.dev/my-project/my-repository))
+	$(DOCKER) push $(NAMES)/data:$(TAG)
+	$(DOCKER) push $(NAMES)/trainer:$(TAG)
+
 # The lock is complete, so nothing is resolved again: what was tested is what is installed.
 $(VENV)/ready: requirements/all.txt
 	$(PYTHON) -m venv $(VENV)
@@ -59,15 +81,24 @@ $(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt
 	touch $@
 
 GROUPS := $(foreach group,data train pipeline demo dev,--group $(group))
-RESOLVE := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+RESOLVE := $(VENV)/lock/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes \
   --custom-compile-command "make lock"
+# What the images get: the same pins, for the platform they run on. libclang is a compiler that nothing here imports.
+RESOLVE_IMAGE := $(RESOLVE) --python-platform x86_64-manylinux_2_28 --constraint requirements/all.txt \
+  --no-emit-package libclang
+# Options that leave out what all.txt has, but for the package $(1).
+LOCKED = $$(sed -nE '/^$(1)==/d; s/^([a-z0-9._-]+)==.*/--no-emit-package \1/p' requirements/all.txt)
 
-lock:  ## resolves pyproject.toml's groups into requirements/all.txt and bench.txt
+lock:  ## resolves pyproject.toml's groups into requirements/
 	$(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/pip install --quiet uv
-	$(RESOLVE) $(GROUPS) -o requirements/all.txt
-	$(RESOLVE) --group bench --constraint requirements/all.txt \
-	  $$(sed -nE 's/^([a-z0-9._-]+)==.*/--no-emit-package \1/p' requirements/all.txt) -o requirements/bench.txt
+	$(RESOLVE) --universal $(GROUPS) -o requirements/all.txt
+	$(RESOLVE) --universal --group bench --constraint requirements/all.txt $(LOCKED) -o requirements/bench.txt
+	$(RESOLVE_IMAGE) --group build -o requirements/build.txt
+	$(RESOLVE_IMAGE) --group data --group executor --no-emit-package tensorflow -o requirements/data-image.txt
+	$(RESOLVE_IMAGE) --group train --group executor --no-emit-package tensorflow -o requirements/trainer-image.txt
+	$(RESOLVE_IMAGE) --group tensorflow-cpu $(LOCKED) -o requirements/tensorflow-cpu.txt
+	$(RESOLVE_IMAGE) --group tensorflow-gpu $(call LOCKED,tensorflow) -o requirements/tensorflow-gpu.txt
 
 clean:  ## removes runs and caches, not .venv
 	rm -rf runs .cache .pytest_cache .mypy_cache .ruff_cache

@@ -35,6 +35,7 @@ def run(
     seed: int = 42,
     champion: str = "",
     ablate: bool = False,
+    docker: bool = False,
 ) -> None:
     """Prepares the demo data, compiles the pipeline, runs it here and shows what came out.
 
@@ -54,6 +55,7 @@ def run(
         champion: model/ of an earlier run; this run's is released if it is not worse by more than the gate's margin.
         ablate: Train again without category, subcategory and their cross, with three seeds, and show what difference
             they make. Takes six trainings.
+        docker: Run each component in its container image, which `make images` builds, instead of as a process.
     """
     console = Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
@@ -83,6 +85,8 @@ def run(
                 "champion": champion and str(Path(champion).resolve()),
                 "ablate": ablate,
             },
+            docker=docker,
+            readable=tuple(str(Path(path).resolve()) for path in (data, champion) if path),
         )
     except RuntimeError as error:  # kfp.local's
         sys.exit(f"error: {error} What the component itself said is above.")
