@@ -52,8 +52,16 @@ def _main(function: str, cores: str, preload: str, arguments: str) -> None:
     started = time.perf_counter()
     result = call(**json.loads(arguments))
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(Run(seconds, peak, result)._asdict()))
+    print(json.dumps(Run(seconds, _peak_mib(), result)._asdict()))
+
+
+def _peak_mib() -> float:
+    """Peak resident memory of this process. On Linux ru_maxrss would begin with what the parent held."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+    except FileNotFoundError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)  # bytes on a Mac
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 
 from components.common import counting
 
-TILE_BYTES = 4 << 20  # scores that are computed and counted at a time, few enough to stay in the processor's cache
+TILE_BYTES = 8 << 20  # scores that are computed and counted at a time, few enough to stay in the last level of cache
 TILE_CANDIDATES = 4080  # of them
 PAIRS = 4096  # scored at a time in float64
 UNCLEAR = 1 << 18  # scores among which such pairs are sought at a time
