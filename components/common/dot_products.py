@@ -5,13 +5,17 @@ where it is added up in another order; rounding those away lets equal candidates
 """
 
 import functools
+import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from components.common import counting
 
-TILE_BYTES = 8 << 20  # scores that are computed and counted at a time, few enough to stay in the last level of cache
+TILE_BYTES = 4 << 20  # scores that are computed and counted at a time, few enough to stay in the last level of cache
 TILE_CANDIDATES = 4080  # of them
 PAIRS = 4096  # scored at a time in float64
 UNCLEAR = 1 << 18  # scores among which such pairs are sought at a time
@@ -70,14 +74,18 @@ class DotProducts:
         asked = counting.asked(query)
         columns = min(len(order), TILE_CANDIDATES)
         rows = min(tile_queries or max(1, TILE_BYTES // (4 * columns)), len(asked.query))
-        tile = np.empty((rows, columns), np.float32)
         candidates = self.candidates[order]
-        for top in range(0, len(asked.query), rows):
+        kept = threading.local()
+
+        def tile(top: int) -> None:
+            """Counts for some queries, whose pairs no other call has."""
             part = asked.part(top, top + rows)
             queries = self.queries[part.query]
+            if not hasattr(kept, "scores"):
+                kept.scores = np.empty((rows, columns), np.float32)
             for start in range(0, len(order), columns):
                 there = candidates[start : start + columns]
-                scores = np.matmul(queries, there.T, out=tile[: len(queries), : len(there)])
+                scores = np.matmul(queries, there.T, out=kept.scores[: len(queries), : len(there)])
                 for found in counting.counts(scores, part, low, high):
                     counts[0, found.pair] += found.above
                     equal = np.clip([begin[found.pair] - start, end[found.pair] - start], 0, len(there))
@@ -85,6 +93,10 @@ class DotProducts:
                         exact = self._exact(query[pair], order[start + column])
                         np.add.at(counts[0], pair, exact > own[pair])
                         np.add.at(counts[1], pair, exact == own[pair])
+
+        # One thread a core, each with a BLAS of its own: BLAS's threads would wait in a loop while one core compares.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(tile, range(0, len(asked.query), rows)))
         return counts
 
     def _exact(self, query: np.ndarray, candidate: np.ndarray) -> np.ndarray:

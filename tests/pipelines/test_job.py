@@ -86,7 +86,7 @@ def test_a_parameter_goes_before_what_is_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("parameter", "sentence"),
     [
-        ("epoch=3", "--parameters: found 'epoch=3', expected NAME=VALUE, NAME one of batch_size"),
+        ("epoch=3", "--parameters: found 'epoch=3', expected NAME=VALUE, NAME one of ablate, "),
         ("epochs", "--parameters: found 'epochs', expected NAME=VALUE"),
         ("epochs=many", "--parameters epochs: found 'many', expected a whole number"),
         ("epochs=2.5", "--parameters epochs: found '2.5', expected a whole number"),
