@@ -49,7 +49,8 @@ class Options:
         cluster_timeout: Seconds to wait for the workers that TF_CONFIG names.
         ablate: Afterwards, train again without category, subcategory and their crosses, and say in model_metadata.json
             what difference they make (`metadata_impact`). Takes as long as 2 * ablation_seeds trainings in all.
-        ablation_seeds: How many seeds, from `seed` on, to compare with and without them.
+        ablation_seeds: How many seeds, from `seed` on, to compare with and without them. With one, the interval knows
+            nothing of how much seeds differ.
     """
 
     tfrecords_path: str
