@@ -95,7 +95,7 @@ class DotProducts:
                         np.add.at(counts[1], pair, exact == own[pair])
 
         # One thread a core, each with a BLAS of its own: BLAS's threads would wait in a loop while one core compares.
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(_cores()) as pool:
             list(pool.map(tile, range(0, len(asked.query), rows)))
         return counts
 
@@ -119,6 +119,11 @@ class DotProducts:
         share = width * UNIT / (1 - width * UNIT) + 4 * UNIT
         largest = np.abs(self.queries).max() + np.abs(self.candidates).max()
         return share * self._reach + 2 * width * TINY * (1 + float(largest))
+
+
+def _cores() -> int:
+    """Cores that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _alike(candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
