@@ -65,7 +65,7 @@ image-dataflow:  ## builds the data image for Dataflow's workers, with Beam's bo
 	$(BUILD) --file components/Dockerfile --target dataflow --tag $(NAMES)/dataflow:$(TAG) .
 
 push:  ## pushes both images to IMAGE_REGISTRY
-	$(if $(IMAGE_REGISTRY),,$(error Say where to: make push IMAGE_REGISTRY=europe-west3-docker.pkg.dev/my-project/my-repository))
+	$(if $(IMAGE_REGISTRY),,$(error Say where to: make push IMAGE_REGISTRY=europe-west3-docker.pkg.dev/my-project))
 	$(DOCKER) push $(NAMES)/data:$(TAG)
 	$(DOCKER) push $(NAMES)/trainer:$(TAG)
 

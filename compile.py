@@ -55,6 +55,11 @@ def compile_pipeline(
     Raises:
         InputError: a choice that Vertex AI would refuse, or with --check a stale file.
     """
+    if not job.job_body and job != NO_JOB:
+        given = ", ".join(f"--{name.replace('_', '-')}" for name in vars(job) if vars(job)[name] != vars(NO_JOB)[name])
+        raise InputError(
+            given, "no --job-body", "one, since these belong into a job's body", "Add --job-body job.json."
+        )
     registry = registry or _registry(project, region)
     if pipeline_root.startswith("gs:") or job.job_body:
         jobs.expect_root(pipeline_root)

@@ -7,8 +7,8 @@
 # gcloud has no command for pipelines, so this is the REST call:
 # https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.pipelineJobs/create
 #
-# PROJECT          by default gcloud's own (gcloud config set project …)
-# REGION           by default gcloud's own (gcloud config set ai/region …)
+# PROJECT          by default $GOOGLE_CLOUD_PROJECT, then gcloud's own (gcloud config set project …)
+# REGION           by default $GOOGLE_CLOUD_REGION, then gcloud's own (gcloud config set ai/region …)
 # VERTEX_ENDPOINT  by default https://REGION-aiplatform.googleapis.com
 # RUN_ID           by default the pipeline's name and the time
 set -euo pipefail
@@ -29,22 +29,27 @@ root=$(field gcsOutputDirectory "$body")
 local_image=$(grep -oE '"image(_uri)?": *"[^"]+"' "$body" | sed -E 's/.*: *"//; s/"$//' | grep -vE '^(localhost|[^/]*[.:][^/]*)/' | head -n 1 || true)
 [[ -z $local_image ]] || fail "the image $local_image has no registry. Compile with --registry, after make push."
 
-project=${PROJECT:-$(gcloud config get-value project 2>/dev/null || true)}
-region=${REGION:-$(gcloud config get-value ai/region 2>/dev/null || true)}
+project=${PROJECT:-${GOOGLE_CLOUD_PROJECT:-$(gcloud config get-value project 2>/dev/null || true)}}
+region=${REGION:-${GOOGLE_CLOUD_REGION:-$(gcloud config get-value ai/region 2>/dev/null || true)}}
 [[ -n $project && $project != "(unset)" ]] || fail "no project. Set PROJECT, or run gcloud config set project NAME."
 [[ -n $region && $region != "(unset)" ]] || fail "no region. Set REGION, or run gcloud config set ai/region europe-west3."
+# The token goes where these say, so they hold nothing that could lead elsewhere.
+[[ $project =~ ^[a-z0-9][a-z0-9.:-]*$ ]] || fail "the project $project is no project's id. Set PROJECT."
+[[ $region =~ ^[a-z]+-[a-z]+[0-9]+$ ]] || fail "the region $region is none such as europe-west3. Set REGION."
 name=$(field displayName "$body" | tr '[:upper:]' '[:lower:]' | tr -c 'a-z0-9\n' '-')
 run=${RUN_ID:-${name:-run}-$(date -u +%Y%m%d%H%M%S)}
 [[ $run =~ ^[a-z][a-z0-9-]{0,127}$ ]] || fail "the run's id $run may hold lowercase letters, digits and - only. Set RUN_ID."
 endpoint=${VERTEX_ENDPOINT:-https://$region-aiplatform.googleapis.com}
-[[ $endpoint =~ ^(https://|http://(127\.0\.0\.1|localhost)(:|/|$)) ]] || fail "VERTEX_ENDPOINT must be https, but for this machine's own address."
+[[ $endpoint =~ ^(https://[a-zA-Z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]+)?/?$ ]] ||
+  fail "VERTEX_ENDPOINT must be https://HOST, or http:// for this machine's own address."
+echo "project $project, region $region, $endpoint"
 token=$(gcloud auth print-access-token 2>/dev/null) || token=""
 [[ -n $token ]] || fail "gcloud has no valid login. Run gcloud auth login."
 
 answer=$(mktemp)
 trap 'rm -f "$answer"' EXIT
 # The token goes through a pipe: arguments can be read by everybody on the machine.
-status=$(printf 'Authorization: Bearer %s\n' "$token" | curl --silent --show-error --header @- \
+status=$(printf 'Authorization: Bearer %s\n' "$token" | curl --silent --show-error --globoff --header @- \
   --header 'Content-Type: application/json; charset=utf-8' --data-binary "@$body" \
   --connect-timeout 10 --max-time 120 --output "$answer" --write-out '%{http_code}' \
   "${endpoint%/}/v1/projects/$project/locations/$region/pipelineJobs?pipelineJobId=$run") ||

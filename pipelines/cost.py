@@ -137,7 +137,9 @@ def _hours_of(rows: int, steps: dict[str, Any], values: dict[str, Any], assumpti
             found[step] = rows / ROWS_PER_S[step] / 3600
         elif step == "trainer":
             epochs = int(values.get("epochs", 1))
-            found[step] = rows * float(values.get("train_share", 0.8)) * epochs / TRAINED_ROWS_PER_S / 3600
+            trainings = 2 * int(values.get("ablation_seeds", 3)) if values.get("ablate") else 1
+            trained = rows * float(values.get("train_share", 0.8)) * epochs * trainings
+            found[step] = trained / TRAINED_ROWS_PER_S / 3600
             assumptions.append(
                 f"trainer: all {epochs} epochs, though it stops early; as fast as on two cores, no faster"
             )

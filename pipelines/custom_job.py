@@ -1,5 +1,6 @@
 """The Trainer alone as a Vertex AI custom job: on one machine, or on a cluster that trains together."""
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,12 +63,16 @@ def spec(training: Training, machine: Machine, rerun: dict[str, Any]) -> dict[st
     pools = [1, machine.replicas - 1] if machine.replicas > 1 else [1]
     document: dict[str, Any] = {
         "workerPoolSpecs": [
-            {"machineSpec": dict(asked), "replicaCount": count, "containerSpec": dict(container)} for count in pools
+            {"machineSpec": dict(asked), "replicaCount": count, "containerSpec": copy.deepcopy(container)}
+            for count in pools
         ]
     }
+    scheduling: dict[str, Any] = {}
     if machine.strategy != "standard":
-        document["scheduling"] = {"strategy": machine.strategy.upper().replace("-", "_")}
-    return document | owner
+        scheduling["strategy"] = machine.strategy.upper().replace("-", "_")
+    if machine.replicas > 1:
+        scheduling["restartJobOnWorkerRestart"] = True  # the other workers cannot go on without one
+    return document | ({"scheduling": scheduling} if scheduling else {}) | owner
 
 
 def arguments(training: Training, rerun: dict[str, Any]) -> list[str]:

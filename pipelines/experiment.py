@@ -12,8 +12,31 @@ SCHEMA, VERSION = "system.Experiment", "0.0.1"
 WAIT = 60.0  # seconds until a submitted run has its place in the metadata store
 
 
-def ensure(where: Where, name: str) -> str:
-    """Finds or creates the experiment, before the run is created.
+def expect_name(name: str) -> None:
+    """Raises InputError for a name that Vertex AI refuses."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,127}", name):
+        expected = "lowercase letters, digits and -, 128 at most"
+        raise InputError("--experiment", repr(name), expected, "Correct the name.")
+
+
+def join(where: Where, name: str, get: Any, seconds: float) -> None:
+    """Puts a submitted run into an experiment, which is made if there is none: nothing of a refused run is left.
+
+    Args:
+        where: Whose Vertex AI.
+        name: Of the experiment.
+        get: Asks for the run once.
+        seconds: Between two looks.
+
+    Raises:
+        InputError: it is something else already, out of reach, or the run has no metadata in time.
+    """
+    if not _associate(where, _ensured(where, name), get, seconds):
+        raise InputError("the run's metadata", "none yet", "its place in the metadata store", "Add it by hand.")
+
+
+def _ensured(where: Where, name: str) -> str:
+    """Finds or creates the experiment.
 
     Args:
         where: Whose Vertex AI.
@@ -23,14 +46,11 @@ def ensure(where: Where, name: str) -> str:
         The experiment's resource name.
 
     Raises:
-        InputError: a name that Vertex AI refuses, or one that is something else already.
+        InputError: it is something else already.
     """
     from google.api_core import exceptions as api
     from google.cloud.aiplatform_v1 import Context, CreateMetadataStoreRequest, MetadataServiceClient, MetadataStore
 
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,127}", name):
-        expected = "lowercase letters, digits and -, 128 at most"
-        raise InputError("--experiment", repr(name), expected, "Correct the name.")
     client = where.client(MetadataServiceClient)
     store = f"{where.parent}/metadataStores/default"
     with sentences(where, f"looking for the experiment {name}"):
@@ -53,7 +73,7 @@ def ensure(where: Where, name: str) -> str:
     return found.name
 
 
-def associate(where: Where, experiment: str, get: Any, seconds: float) -> bool:
+def _associate(where: Where, experiment: str, get: Any, seconds: float) -> bool:
     """Puts a submitted run into an experiment; False when the run has no place in the metadata store in time.
 
     Args:

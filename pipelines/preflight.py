@@ -114,9 +114,12 @@ def preflight(where: Where, needs: Needs) -> list[Finding]:
 
 
 def _asked(question: partial[Iterator[Finding]]) -> list[Finding]:
+    from google.auth.exceptions import GoogleAuthError
+
     try:
         return list(question())
-    except OSError as error:  # all of requests' errors, timeouts included
+    # All of requests' errors, timeouts included; a login that ends meanwhile; an answer that is not as documented.
+    except (OSError, GoogleAuthError, KeyError, TypeError) as error:
         what = " ".join(map(str, question.args[2:]))
         return [Finding("not checked", f"{what}: no answer ({type(error).__name__}).")]
 
@@ -140,7 +143,8 @@ def _session(where: Where) -> Any:
 
 def _get(session: Any, where: Where, service: str, path: str, **parameters: Any) -> tuple[int, dict[str, Any]]:
     """Status and JSON of one of Google's REST APIs; a server on this machine stands for all of them."""
-    if service == "storage" and "STORAGE_EMULATOR_HOST" in os.environ:
+    # With a real Vertex AI the emulator is somebody's left-over variable, and must not see the token.
+    if service == "storage" and where.is_local and "STORAGE_EMULATOR_HOST" in os.environ:
         host = os.environ["STORAGE_EMULATOR_HOST"]
         base = host if "://" in host else f"http://{host}"
     else:
@@ -213,17 +217,30 @@ def _image(session: Any, where: Where, image: str) -> Iterator[Finding]:
     matched = checks.image("image", image)
     host, reference = matched["host"], matched["digest"] or matched["tag"] or "latest"
     scheme = "http" if urllib.parse.urlsplit(f"//{host}").hostname in ("localhost", "127.0.0.1") else "https"
-    if not host.endswith((".pkg.dev", "gcr.io")):  # nobody else may see Google's token
+    if not is_googles(host):
         session = AuthorizedSession(AnonymousCredentials())
     url = f"{scheme}://{host}/v2/{matched['path']}/manifests/{reference}"
     status = session.head(url, headers={"Accept": MANIFESTS}, timeout=SECONDS).status_code
     if status == 404:
-        registry = f"{host}/{matched['path'].rpartition('/')[0]}"
-        yield Finding("missing", f"The image {image} does not exist.", f"make push REGISTRY={registry} TAG={reference}")
+        yield Finding("missing", f"The image {image} does not exist.", _how_to_make(matched))
     elif status == 200:
         yield Finding("fine", f"The image {image} is there.")
     else:
         yield Finding("not checked", f"The image {image}: the registry answered with {status}.")
+
+
+def is_googles(host: str) -> bool:
+    """Whether a registry is Google's: nobody else may see Google's token."""
+    return host == "gcr.io" or host.endswith((".gcr.io", ".pkg.dev"))
+
+
+def _how_to_make(image: Any) -> str:
+    """The command that makes and pushes an image of ours; for somebody else's, what else there is to do."""
+    registry, ours, _ = f"{image['host']}/{image['path']}".partition("/metro-recs/")
+    if not ours or image["digest"]:
+        return "push it, or name another"
+    given = f"IMAGE_REGISTRY={registry} TAG={image['tag'] or 'latest'}"
+    return f"make images {given} && make push {given}"
 
 
 def _quota(session: Any, where: Where, kind: str, spot: bool, count: int) -> Iterator[Finding]:

@@ -103,7 +103,8 @@ def submit(where: Where, job: dict[str, Any], before: Before, after: After, grou
     console = terminal()
     if not is_ready(where, job, before, console, job):
         return
-    context = experiment.ensure(where, group) if group else ""
+    if group:
+        experiment.expect_name(group)
     # Not by aiplatform.PipelineJob.submit: it would create a bucket whose name is mistyped, and hide errors in a log.
     with sentences(where, "submitting the run"):
         made = where.client(PipelineServiceClient).create_pipeline_job(
@@ -115,8 +116,11 @@ def submit(where: Where, job: dict[str, Any], before: Before, after: After, grou
     identifier = made.name.rpartition("/")[2]
     console.print(f"submitted {identifier}")
     console.print(where.console(f"locations/{where.location}/pipelines/runs/{identifier}"), soft_wrap=True)
-    if context and not experiment.associate(where, context, partial(get_run, where, made.name), after.poll):
-        console.print(f"The run is not in the experiment {group}: it has no metadata yet.")
+    if group:
+        try:
+            experiment.join(where, group, partial(get_run, where, made.name), after.poll)
+        except InputError as error:  # the run goes on, and is paid for
+            console.print(f"The run is not in the experiment {group}: {error}", markup=False, soft_wrap=True)
     if after.wait:
         follow(where, made.name, after, console)
 

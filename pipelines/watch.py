@@ -100,9 +100,11 @@ def steps(job: Any) -> list[Any]:
 
 
 def hours(job: Any) -> dict[str, float]:
-    """{step: hours from start to end} of those that have ended."""
+    """{step: hours from start to end} of those that succeeded: the others, or the cache, say nothing of a whole run."""
     spent = {
-        s.task_name: (s.end_time - s.start_time).total_seconds() for s in steps(job) if s.start_time and s.end_time
+        step.task_name: (step.end_time - step.start_time).total_seconds()
+        for step in steps(job)
+        if step.start_time and step.end_time and state_of(step) == "SUCCEEDED"
     }
     return {name: seconds / 3600 for name, seconds in spent.items()}
 

@@ -60,6 +60,17 @@ def test_hours_follow_from_rows_where_they_are_not_given() -> None:
     assert any("exporter" in text and "not measured" in text for text in found.assumptions)
 
 
+def test_an_ablation_is_several_trainings() -> None:
+    def hours(**values: int | bool) -> float:
+        job = _job(None, epochs=10, **values)
+        found = {line.item: line.hours for line in cost.estimate(job, {}, 1_000_000).lines}
+        return found["trainer"] or 0.0
+
+    assert hours(ablate=True) == pytest.approx(6 * hours())
+    assert hours(ablate=True, ablation_seeds=2) == pytest.approx(4 * hours())
+    assert hours(ablation_seeds=2) == hours()
+
+
 def test_the_speeds_are_those_of_the_readme() -> None:
     text = Path("README.md").read_text(encoding="utf-8")
     for speed in (*cost.ROWS_PER_S.values(), cost.TRAINED_ROWS_PER_S):

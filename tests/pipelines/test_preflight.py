@@ -91,7 +91,12 @@ def test_all_is_there(cloud: Server) -> None:
             f"{ACCOUNT} is disabled",
             f"gcloud iam service-accounts enable {ACCOUNT}",
         ),
-        ("/v2/my-project/metro-recs/trainer/manifests/v1", (404, {}), "trainer:v1 does not exist", "make push"),
+        (
+            "/v2/my-project/metro-recs/trainer/manifests/v1",
+            (404, {}),
+            "trainer:v1 does not exist",
+            "/my-project TAG=v1 && make push IMAGE_REGISTRY=",
+        ),
         (
             QUOTA,
             (200, {"consumerQuotaLimits": [{"quotaBuckets": _buckets(8, 1)}]}),
@@ -174,6 +179,22 @@ def test_googles_token_goes_to_googles_registries_only(cloud: Server, monkeypatc
     for method, path, _, headers in cloud.requests:
         expected = None if path.startswith("/v2/") else "Bearer secret"
         assert headers.get("authorization", headers.get("Authorization")) == expected, (method, path)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("gcr.io", True),
+        ("eu.gcr.io", True),
+        ("europe-west3-docker.pkg.dev", True),
+        ("evilgcr.io", False),
+        ("evil.pkg.dev.example", False),
+        ("evilpkg.dev", False),
+        ("docker.io", False),
+    ],
+)
+def test_which_registries_are_googles(host: str, expected: bool) -> None:
+    assert preflight.is_googles(host) is expected
 
 
 def test_needs_follow_from_the_parameters() -> None:

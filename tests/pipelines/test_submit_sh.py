@@ -82,6 +82,10 @@ def test_project_region_and_id_can_be_given(server: VertexServer, body: Path, pa
     environment = {"PROJECT": "other", "REGION": "us-central1", "RUN_ID": "autumn-1"}
     assert _submit(path, body, server.url, **environment).returncode == 0
     assert "projects/other/locations/us-central1/pipelineJobs/autumn-1" in server.resources
+    exported = {"GOOGLE_CLOUD_PROJECT": "exported", "GOOGLE_CLOUD_REGION": "us-east1", "RUN_ID": "winter-1"}
+    done = _submit(path, body, server.url, **exported)
+    assert "project exported, region us-east1" in done.stdout
+    assert "projects/exported/locations/us-east1/pipelineJobs/winter-1" in server.resources
     again = _submit(path, body, server.url, **environment)
     assert again.returncode == 1
     assert "409" in again.stderr
@@ -139,6 +143,11 @@ def test_what_is_wrong_before_is_said_before(server: VertexServer, body: Path, p
     refused(body, "gcloud auth login", LOGGED_OUT="1")
     refused(body, "RUN_ID", RUN_ID="Autumn 1")
     refused(body, "https", endpoint="http://vertex.example.com")
+    # The token must not be led elsewhere.
+    refused(body, "https", endpoint=server.url.replace("127.0.0.1", "localhost:x@127.0.0.1"))
+    refused(body, "https", endpoint="https://somebody@vertex.example.com")
+    refused(body, "is none such as europe-west3", REGION="evil.example/")
+    refused(body, "is no project's id", PROJECT="a/../../x?y=1")
 
 
 def test_no_answer_is_said_so(body: Path, path: str) -> None:

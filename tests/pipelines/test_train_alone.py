@@ -33,7 +33,7 @@ def test_custom_job_is_a_cluster_with_a_chief(commands: Commands, tmp_path: Path
     assert (chief["replicaCount"], workers["replicaCount"]) == (1, 3)
     machine = {"machineType": "a2-highgpu-2g", "acceleratorType": "NVIDIA_TESLA_A100", "acceleratorCount": 2}
     assert chief["machineSpec"] == workers["machineSpec"] == machine
-    assert document["scheduling"] == {"strategy": "SPOT"}
+    assert document["scheduling"] == {"strategy": "SPOT", "restartJobOnWorkerRestart": True}
     assert document["serviceAccount"] == ACCOUNT
     flags = chief["containerSpec"]["args"]
     assert flags[flags.index("--metadata-path") + 1] == "gs://bucket/examples/metadata.json"
@@ -101,6 +101,6 @@ def test_gcloud_takes_the_custom_jobs_file(commands: Commands, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     (job,) = commands.created
     assert [int(pool["replicaCount"]) for pool in job["jobSpec"]["workerPoolSpecs"]] == [1, 2]
-    assert job["jobSpec"]["scheduling"] == {"strategy": "SPOT"}
+    assert job["jobSpec"]["scheduling"] == {"strategy": "SPOT", "restartJobOnWorkerRestart": True}
     assert job["jobSpec"]["serviceAccount"] == ACCOUNT
     assert job["labels"] == {"team": "recs"}
