@@ -103,9 +103,7 @@ def test_a_parameter_of_another_name_or_type_is_refused(parameter: str, sentence
 
 
 def test_what_belongs_into_a_job_is_not_ignored_without_one(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match="found no --job-body"
-    ):
+    with pytest.raises(InputError, match="found no --job-body"):
         compiler.compile_pipeline(
             job=Job(parameters=("epochs=2",), service_account="a@b.iam.gserviceaccount.com"),
             output=str(tmp_path / "pipeline.json"),
