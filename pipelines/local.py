@@ -48,10 +48,12 @@ def run(
     before = set(Path(root).glob("*"))
     components.load_component_from_file(spec)(**parameters)
     (folder,) = set(Path(root).glob("*")) - before
-    for task in document["root"]["dag"]["tasks"]:
+    executors = document["deploymentSpec"]["executors"]
+    for name, task in document["root"]["dag"]["tasks"].items():
+        executor = executors[document["components"][task["componentRef"]["name"]]["executorLabel"]]
         # kfp takes a container that is gone before it was asked for a success; a component writes this when it is done.
-        if not (folder / task / "executor_output.json").exists():
-            raise RuntimeError(f"{task} ended without its outputs.")
+        if "container" in executor and not (folder / name / "executor_output.json").exists():
+            raise RuntimeError(f"{name} ended without its outputs.")
     return {f"{path.parent.name}.{path.name}": str(path) for path in sorted(folder.glob("*/*"))}
 
 
