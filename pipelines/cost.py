@@ -63,7 +63,7 @@ def estimate(job: dict[str, Any], hours: dict[str, float], rows: int = 0) -> Est
         rows: Purchases, from which hours and bytes follow where they are not given; 0 when not known.
 
     Raises:
-        InputError: hours of a step that the pipeline does not have, or a machine without a price.
+        InputError: hours of a step that the pipeline does not have.
     """
     expect_at_least("--rows", rows, 0)
     spec, table = job["pipelineSpec"], prices()
@@ -84,11 +84,13 @@ def estimate(job: dict[str, Any], hours: dict[str, float], rows: int = 0) -> Est
     sources = {table["pipeline_run"]["source"]}
     for step, machines in steps.items():
         for machine in machines:
-            name, hourly, source = _price(step, machine, table)
+            name, hourly, source = _price(machine, table)
             sources |= source
+            if hourly is None:
+                assumptions.append(f"{step}: {name} has no price in pipelines/prices.yaml")
             spent = hours.get(step)
             text = f"{machine.replicas} x {name}" if machine.replicas > 1 else name
-            cost = None if spent is None else (spent + START_HOURS) * hourly * machine.replicas
+            cost = None if spent is None or hourly is None else (spent + START_HOURS) * hourly * machine.replicas
             lines.append(Line(step, text, spent, cost))
         if any(machine.spot for machine in machines):
             assumptions.append(f"{step}: spot machines at the full price, which is the most they cost")
@@ -122,7 +124,7 @@ def expect_below(found: Estimate, limit: float) -> None:
     if not limit:
         return
     if found.unknown:
-        remedy = "Give --rows, --hours STEP=HOURS, or --hours-from an earlier run."
+        remedy = "Give --rows, --hours STEP=HOURS or --hours-from an earlier run, or a price in pipelines/prices.yaml."
         raise InputError("--max-cost", f"no estimate of {', '.join(found.unknown)}", "all of them", remedy)
     if found.usd > limit:
         remedy = "Raise --max-cost, choose smaller machines, or train for fewer epochs."
@@ -150,8 +152,11 @@ def _hours_of(rows: int, steps: dict[str, Any], values: dict[str, Any], assumpti
     return found
 
 
-def _price(step: str, machine: Asked, table: dict[str, Any]) -> tuple[str, float, set[str]]:
-    """(machine, dollars an hour, sources) of what Vertex AI would give the step: the cheapest that is enough."""
+def _price(machine: Asked, table: dict[str, Any]) -> tuple[str, float | None, set[str]]:
+    """(machine, dollars an hour, sources) of what Vertex AI would give a step: the cheapest that is enough.
+
+    The dollars are None for a machine that the table does not have.
+    """
     fitting = []
     for name, entry in table["machines"].items():
         beside = name.startswith("n1-") and machine.accelerator in table["accelerators"]
@@ -166,8 +171,7 @@ def _price(step: str, machine: Asked, table: dict[str, Any]) -> tuple[str, float
     if not fitting:
         asked = machine.type or f"{machine.cpus:g} CPUs, {machine.memory_gib:.0f} GiB"
         gpus = f" with {machine.accelerators} {machine.accelerator}" if machine.accelerator else ""
-        remedy = "Add its price to pipelines/prices.yaml, or leave the estimate out with --no-estimate."
-        raise InputError(str(PRICES.name), f"no price for {step}'s {asked}{gpus}", "one", remedy)
+        return f"{asked}{gpus}", None, set()
     usd, text, sources = min(fitting, key=lambda found: found[0])
     return text, usd, sources
 
