@@ -19,7 +19,7 @@ from components.common.bootstrap import Bootstrap, Estimate, Interval
 from components.common.errors import InputError
 from trainer_image import inputs, tf_config, validation
 from trainer_image.checkpoint import ABLATION, Checkpoints
-from trainer_image.fit import Features, Given, fitted, let_go
+from trainer_image.fit import Features, Given, fitted, let_go, set_up
 from trainer_image.inputs import Purchases
 from trainer_image.model import TwoTower
 from trainer_image.options import Options
@@ -133,8 +133,10 @@ def _trained(options: Options, seed: int, which: str, features: Features, given:
     print(f"ablation: {which} category and subcategory, seed {seed}", flush=True)
     folder = storage.join(options.checkpoints, ABLATION, f"seed-{seed}-{which}")
     checkpoints = Checkpoints(folder, options.checkpoint_minutes)
+    seeded = replace(options, seed=seed)
+    set_up(seeded)
     with tempfile.TemporaryDirectory() as logs:
-        fit = fitted(replace(options, seed=seed), features, given, checkpoints, logs)
+        fit = fitted(seeded, features, given, checkpoints, logs)
     hits = _hits(fit.model, given.purchases[SPLIT])
     let_go(fit.model.weights, given.distribution)
     return hits

@@ -61,6 +61,14 @@ class Fit(NamedTuple):
     training: dict[str, Any]
 
 
+def set_up(options: Options) -> None:
+    """Seeds, precision and determinism of this process; the first time before TensorFlow touches a device."""
+    keras.utils.set_random_seed(options.seed)
+    keras.config.set_dtype_policy("mixed_bfloat16" if options.precision == "bfloat16" else "float32")
+    if not tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()  # on GPUs it would cost much of the speed
+
+
 def sampler_of(options: Options, given: Given) -> Sampler:
     """What draws the batches of a training with these options."""
     return Sampler(given.purchases["train"], given.loss, options.batch_size, given.replicas, options.seed)
@@ -70,7 +78,7 @@ def fitted(options: Options, features: Features, given: Given, checkpoints: Chec
     """Trains a model, or goes on training it where its checkpoints say that an earlier run ended.
 
     Args:
-        options: Its seed, batches, learning rate and so on.
+        options: Its seed, batches, learning rate and so on, for which the process was set up.
         features: What the towers see.
         given: See there.
         checkpoints: Of this training alone. Where they say that it was over, no step is repeated.
@@ -80,8 +88,6 @@ def fitted(options: Options, features: Features, given: Given, checkpoints: Chec
         InputError: the training diverged, or the checkpoints are another one's.
         Preempted: SIGTERM came; a checkpoint was written.
     """
-    keras.utils.set_random_seed(options.seed)
-    keras.config.set_dtype_policy("mixed_bfloat16" if options.precision == "bfloat16" else "float32")
     catalogue, bought = features.encoders.catalogue, given.purchases["train"]
     sampler = sampler_of(options, given)
     shares = bought.product_counts(len(catalogue)) / bought.rows  # all products are known, `train` has seen to that

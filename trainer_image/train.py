@@ -5,8 +5,6 @@ import shutil
 import tempfile
 from typing import Any
 
-import tensorflow as tf
-
 from components.common import feature_config as fc
 from components.common import schema, staging, storage
 from components.common.errors import InputError
@@ -26,7 +24,7 @@ from trainer_image import (
 )
 from trainer_image.checkpoint import LOGS, Checkpoints
 from trainer_image.describe import describe
-from trainer_image.fit import Features, Fit, Given, fitted, sampler_of
+from trainer_image.fit import Features, Fit, Given, fitted, sampler_of, set_up
 from trainer_image.inputs import Purchases
 from trainer_image.model import Encoders, TwoTower
 from trainer_image.options import Options
@@ -58,8 +56,7 @@ def train(options: Options) -> dict[str, Any]:
     vocabularies = read_vocabularies(options.vocabularies_path)
     products = schema.read_metadata(options.metadata_path)["products"]
     paths = {"vocabularies": options.vocabularies_path, "metadata": options.metadata_path}
-    if not tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.enable_op_determinism()  # on GPUs it would cost much of the speed
+    set_up(options)
     distribution = strategy.choose(options.cluster_timeout)
 
     with contextlib.ExitStack() as stack:
