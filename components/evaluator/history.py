@@ -86,11 +86,12 @@ def read(files: dict[str, list[str]], split: Split, customers: list[str], catalo
                 folds["customer"].add(data.places(batch[schema.CUSTOMER], owners), product, len(catalogue))
                 if has_city:
                     folds["city"].add(data.places(batch[CITY], split.cities), product, len(catalogue))
-    if not folds["customer"].total.num_rows:
+    by_customer = folds["customer"].total
+    if not by_customer.num_rows:
         found = "no purchase of a product of the model's catalogue"
         raise InputError(files["train"][0], found, "the purchases that it was trained on", "Use its own examples.")
     return History(
-        by_customer=Purchases(folds["customer"].total, len(owners), len(catalogue)),
+        by_customer=Purchases(by_customer, len(owners), len(catalogue)),
         by_city=Purchases(folds["city"].total, len(split.cities), len(catalogue)),
         repeat=firsts.of_rows() < split.time,
     )

@@ -51,8 +51,8 @@ class Inputs(NamedTuple):
     @property
     def taste(self) -> np.ndarray:
         """Mean popularity of what each customer bought in training, in training purchases; NaN for nothing: [C]."""
-        sums = self.history.by_customer.sums(self.sold)[: len(self.split.customers)]
-        return sums / np.where(self.totals, self.totals, np.nan)
+        sums, totals = self.history.by_customer.sums(self.sold)[: len(self.split.customers)], self.totals
+        return sums / np.where(totals, totals, np.nan)
 
     def facts(self) -> dict[str, Any]:
         """The counts of evaluation.json."""

@@ -54,7 +54,7 @@ def cut(found: Inputs, named: Iterable[str] = ()) -> list[Slice]:
         named: Keys of categories and cities that are cut by name even where they are not among the largest.
     """
     split, history, target, sold = found.split, found.history, found.target, found.sold
-    bought = history.by_customer.totals()[split.customer]
+    bought = found.totals[split.customer]
     known = target != NOT_IN_CATALOGUE
     times_sold = np.where(known, sold[target], 0)
     tenth = np.where(known, popularity_tenth(sold)[target], -1)
