@@ -16,15 +16,14 @@ import yaml
 from components.common import cli, feature_config, storage
 from components.common.errors import InputError, expect_choice
 from components.images import DATA_IMAGE, TRAINER_IMAGE
+from pipelines import checks
 from pipelines import job as jobs
 from pipelines.job import NO_JOB, Job
-from pipelines.steps import STANDARD, STEPS, Settings
+from pipelines.steps import RERUNS, STANDARD, STEPS, Settings
 
-RERUNS = "reruns"
 REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9][a-z0-9._:-]*)*/?")
 TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 PROJECT = re.compile(r"([a-z][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
-REGION = re.compile(r"[a-z]+-[a-z]+\d+")
 
 
 def compile_pipeline(
@@ -149,7 +148,7 @@ def _compiled(component: str, settings: Settings) -> str:
 def _registry(project: str, region: str) -> str:
     for flag, value, pattern, example in (
         ("--project", project, PROJECT, "a project's id such as my-project"),
-        ("--region", region, REGION, "a region such as europe-west3"),
+        ("--region", region, checks.REGION, "a region such as europe-west3"),
     ):
         if value and not pattern.fullmatch(value):
             raise InputError(flag, repr(value), example, "Correct the name.")

@@ -1,4 +1,4 @@
-"""Addresses of buckets and images, checked before anything is sent."""
+"""Addresses of buckets and images, and names of regions, checked before anything is sent."""
 
 import json
 import re
@@ -8,6 +8,7 @@ from typing import Any
 from components.common.errors import InputError
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+REGION = re.compile(r"[a-z]+-[a-z]+\d+")
 IMAGE = re.compile(
     r"(?P<host>[\w.-]+(:\d+)?)/(?P<path>[\w./-]+?)(:(?P<tag>[\w.-]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )

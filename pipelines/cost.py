@@ -10,6 +10,7 @@ from rich.table import Table
 
 from components.common.errors import InputError, expect_at_least
 from pipelines.demand import Asked, beam_options, is_table, machines_of
+from pipelines.job import declared
 from pipelines.steps import STEPS
 
 PRICES = Path(__file__).with_name("prices.yaml")
@@ -67,8 +68,7 @@ def estimate(job: dict[str, Any], hours: dict[str, float], rows: int = 0) -> Est
     """
     expect_at_least("--rows", rows, 0)
     spec, table = job["pipelineSpec"], prices()
-    defaults = spec["root"].get("inputDefinitions", {}).get("parameters", {})
-    values = {name: body["defaultValue"] for name, body in defaults.items() if "defaultValue" in body}
+    values = {name: body["defaultValue"] for name, body in declared(spec).items() if "defaultValue" in body}
     values |= job["runtimeConfig"]["parameterValues"]
     steps = {step: machines for step, machines in machines_of(spec).items() if machines}
     order = [*STEPS, *steps]

@@ -85,7 +85,7 @@ def arguments(training: Training, rerun: dict[str, Any]) -> list[str]:
     }
     for name, path in paths.items():
         checks.bucket(f"--{name.replace('_', '-')}", path)
-    own = {name: kind for name, kind in parameters.declared(rerun).items() if name not in runs.artifact_inputs(rerun)}
+    own = {name: kind for name, kind in jobs.declared(rerun).items() if name not in runs.artifact_inputs(rerun)}
     alone = {"root": {"inputDefinitions": {"parameters": own}}}
     found: list[str] = []
     for name, value in {**paths, **parameters.read(alone, "", training.parameters, training.feature_config)}.items():

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from components.common.errors import InputError
+from pipelines import checks
 
 SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 SECONDS = 60.0  # for one request to Vertex AI; the SDK's own limit for a submission, five, is short for a large spec
@@ -43,7 +44,7 @@ class Where:
         region = self.region or os.environ.get("GOOGLE_CLOUD_REGION", "")
         if not re.fullmatch(r"[a-z0-9][a-z0-9.:-]*", project):
             raise InputError("--project", repr(project), "a project's id", "Name it, or set $GOOGLE_CLOUD_PROJECT.")
-        if not re.fullmatch(r"[a-z]+-[a-z]+\d+", region):
+        if not checks.REGION.fullmatch(region):
             raise InputError(
                 "--region", repr(region), "one such as europe-west3", "Name it, or set $GOOGLE_CLOUD_REGION."
             )

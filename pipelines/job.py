@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from components.common.errors import InputError, expect_choice
+from pipelines import checks
 
 FailurePolicy = Literal["fast", "slow"]
 
@@ -18,7 +19,6 @@ TYPES: dict[str, tuple[str, Any]] = {  # of pipeline parameters, as KFP names th
     "LIST": ("a list, as JSON", list),
     "STRUCT": ("an object, as JSON", dict),
 }
-BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?")
 LABEL_KEY = re.compile(r"[^\W\dA-Z_][\w-]{0,62}")
 LABEL_VALUE = re.compile(r"[\w-]{0,63}")
 MOST_LABELS = 64
@@ -114,9 +114,7 @@ def expect_root(root: str) -> str:
     Raises:
         InputError: it has no bucket, or is not in Cloud Storage.
     """
-    if not BUCKET.fullmatch(root):
-        remedy = "Name a bucket that exists, and a folder in it if you like."
-        raise InputError("--pipeline-root", repr(root), "gs://BUCKET or gs://BUCKET/FOLDER", remedy)
+    checks.bucket("--pipeline-root", root)
     return root.rstrip("/")
 
 
@@ -139,6 +137,11 @@ def label_values(labels: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
+def declared(document: dict[str, Any]) -> dict[str, Any]:
+    """{parameter: its definition} of a compiled pipeline."""
+    return dict(document["root"].get("inputDefinitions", {}).get("parameters", {}))
+
+
 def parameter_values(document: dict[str, Any], given: Sequence[str], defaults: dict[str, Any]) -> dict[str, Any]:
     """The pipeline's parameters by name, each of the type that the pipeline declares.
 
@@ -150,15 +153,15 @@ def parameter_values(document: dict[str, Any], given: Sequence[str], defaults: d
     Raises:
         InputError: an unknown parameter, a value of another type, or one that is needed and missing.
     """
-    declared = document["root"].get("inputDefinitions", {}).get("parameters", {})
+    known = declared(document)
     values = dict(defaults)
     for text in given:
         name, equals, value = text.partition("=")
-        if not equals or name not in declared:
-            expected = f"NAME=VALUE, NAME one of {', '.join(sorted(declared))}"
+        if not equals or name not in known:
+            expected = f"NAME=VALUE, NAME one of {', '.join(sorted(known))}"
             raise InputError("--parameters", repr(text), expected, "Correct the name.")
-        values[name] = _typed(name, value, declared[name]["parameterType"])
-    if missing := sorted(name for name, kind in declared.items() if name not in values and not kind.get("isOptional")):
+        values[name] = _typed(name, value, known[name]["parameterType"])
+    if missing := sorted(name for name, kind in known.items() if name not in values and not kind.get("isOptional")):
         remedy = f"Add --parameters {' '.join(f'{name}=…' for name in missing)}"
         raise InputError("--parameters", f"nothing for {', '.join(missing)}", "a value", f"{remedy}.")
     return values

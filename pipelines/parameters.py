@@ -26,11 +26,6 @@ def read_spec(path: str) -> dict[str, Any]:
     return document
 
 
-def declared(spec: dict[str, Any]) -> dict[str, Any]:
-    """{parameter: its definition} of a compiled pipeline."""
-    return spec["root"].get("inputDefinitions", {}).get("parameters", {})
-
-
 def read(spec: dict[str, Any], file: str = "", pairs: Sequence[str] = (), config: str = "") -> dict[str, Any]:
     """The parameters of a run, each of the type that the pipeline declares.
 
@@ -43,7 +38,7 @@ def read(spec: dict[str, Any], file: str = "", pairs: Sequence[str] = (), config
     Raises:
         InputError: a name that the pipeline does not have, a value of the wrong type, or a missing parameter.
     """
-    known, values = declared(spec), {}
+    known, values = jobs.declared(spec), {}
     for name, value in (_load(file, "the parameters", "Write lines such as epochs: 20") if file else {}).items():
         values[name] = _typed(file, name, value, known)
     given = pairs_of("--parameters", pairs)

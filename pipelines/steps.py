@@ -28,6 +28,7 @@ STEPS = {
     "evaluator": Step("4", "16G", 1, True),
     "exporter": Step("4", "16G", 1, False),  # a release is made, not remembered
 }
+RERUNS = "reruns"  # the folder of the pipelines that run one step alone
 REQUESTED_CPU, REQUESTED_MEMORY = "1", "4G"
 MOST_RETRIES = 10
 FIRST_WAIT, WAIT_FACTOR = "60s", 2.0

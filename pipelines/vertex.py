@@ -15,10 +15,9 @@ from pipelines import job as jobs
 from pipelines.google import SECONDS, Where, sentences
 from pipelines.machines import Machine
 from pipelines.runs import Run
-from pipelines.steps import STEPS
+from pipelines.steps import RERUNS, STEPS
 from pipelines.submission import After, Before
 
-RERUNS = "reruns"
 Experiment = Annotated[str, tyro.conf.arg(name="experiment")]
 Id = tyro.conf.Positional[str]
 ABOUT = """Submits the compiled pipeline to Vertex AI, follows and schedules it, and reruns single components.
@@ -26,7 +25,7 @@ ABOUT = """Submits the compiled pipeline to Vertex AI, follows and schedules it,
 A first run, for purchases in BigQuery:
   export GOOGLE_CLOUD_PROJECT=my-project GOOGLE_CLOUD_REGION=europe-west3;
   python compile.py --registry europe-west3-docker.pkg.dev/my-project;
-  python -m pipelines.vertex submit --pipeline-root gs://my-bucket/runs
+  python -m pipelines.vertex submit --pipeline-root gs://my-bucket/runs \\
   --parameters purchases=my-project.shop.purchases products=my-project.shop.products --wait
 
 COMMAND --help explains a command. Exit codes: 0 done, 1 the run failed or was cancelled, 2 bad input."""

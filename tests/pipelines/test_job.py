@@ -124,7 +124,9 @@ def test_a_boolean_is_true_or_false() -> None:
         jobs.parameter_values(alone, (*given[:3], "jit_compile=1"), {})
 
 
-@pytest.mark.parametrize("root", ["", "runs", "gs://", "gs:///runs", "gs://Bucket/x", "s3://bucket/x", "gs://b"])
+@pytest.mark.parametrize(
+    "root", ["", "runs", "gs://", "gs:///runs", "gs://Bucket/x", "s3://bucket/x", "gs://b", "gs://bucket//x"]
+)
 def test_a_root_without_a_bucket_is_refused(root: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--pipeline-root: found .*, expected gs://BUCKET"):
         write(tmp_path, root=root)
