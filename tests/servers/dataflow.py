@@ -3,10 +3,11 @@
 import contextlib
 import json
 import re
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.servers.loopback import serving
 
 JOBS = re.compile(r"/v1b3/projects/([^/]+)/locations/([^/]+)/jobs(?:/([^/]+))?(/metrics|/messages)?")
 
@@ -91,11 +92,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def dataflow_server(counters: dict[str, dict[str, int]] | None = None, error: str = "") -> Iterator[Server]:
     """Dataflow at `url`, for --dataflow_endpoint; see Server."""
-    with Server(counters or {}, error) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))  # seconds to notice the end
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Server(counters or {}, error)) as server:
+        yield server

@@ -2,12 +2,13 @@
 
 import contextlib
 import json
-import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.servers.loopback import serving
 
 
 class Server(ThreadingHTTPServer):
@@ -58,11 +59,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def google_apis() -> Iterator[Server]:
     """The server, as long as the block lasts."""
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))  # seconds to notice the end
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Server()) as server:
+        yield server

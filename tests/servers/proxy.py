@@ -6,6 +6,8 @@ import socketserver
 import threading
 from collections.abc import Iterator
 
+from tests.servers.loopback import serving
+
 CHUNK = 65_536
 
 
@@ -79,11 +81,5 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 @contextlib.contextmanager
 def breaking(target: str, after: int, times: int) -> Iterator[Proxy]:
     """Runs a Proxy; see there for the arguments."""
-    with Proxy(target, after, times) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield proxy
-        finally:
-            proxy.shutdown()
-            thread.join()
+    with serving(Proxy(target, after, times)) as proxy:
+        yield proxy

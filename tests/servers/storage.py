@@ -23,6 +23,8 @@ from gcp_storage_emulator.server import RequestHandler, Router
 from gcp_storage_emulator.storage import Storage
 from gcsfs.core import GCSFileSystem
 
+from tests.servers.loopback import serving
+
 BUCKET = "bucket"
 CREDENTIALS = {
     "type": "external_account_authorized_user",
@@ -104,11 +106,7 @@ class _Handler(RequestHandler):
 def storage_server() -> Iterator[Server]:
     """Cloud Storage with one bucket, BUCKET, for this process and for those it starts, as long as the block lasts."""
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(Server())
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))  # seconds to notice the end
-        thread.start()
-        stack.callback(thread.join)
-        stack.callback(server.shutdown)
+        server = stack.enter_context(serving(Server()))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         private = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for variable, value in environment(server.url, private).items():

@@ -15,7 +15,6 @@ import json
 import logging
 import re
 import tempfile
-import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -35,7 +34,8 @@ from tests.servers import (
     vertex_pipelines,
 )
 from tests.servers.bucket_folder import FolderStorage
-from tests.servers.vertex_state import CODES, PROJECT_NUMBER, Call, RefusedError, State
+from tests.servers.loopback import serving
+from tests.servers.vertex_state import CODES, PROJECT_NUMBER, Call, RefusedError, State, delete_ended
 
 PROJECT, LOCATION = "my-project", "europe-west3"
 PATH = re.compile(r"/(v1|v1beta1|ui)/(projects/[^/]+/locations/[^/]+)/([^:]+)(?::(\w+))?")
@@ -45,7 +45,7 @@ ROUTES: dict[tuple[str, str, str], Handle] = {  # by method, resource with * for
     ("POST", "pipelineJobs", "batchCancel"): vertex_pipelines.cancel_jobs,
     ("POST", "pipelineJobs", "batchDelete"): vertex_pipelines.delete_jobs,
     ("GET", "pipelineJobs/*", ""): vertex_pipelines.get_job,
-    ("DELETE", "pipelineJobs/*", ""): vertex_pipelines.delete_job,
+    ("DELETE", "pipelineJobs/*", ""): delete_ended,
     ("POST", "pipelineJobs/*", "cancel"): vertex_pipelines.cancel_job,
     ("POST", "schedules", ""): vertex_pipelines.create_schedule,
     ("PATCH", "schedules/*", ""): vertex_pipelines.patch_schedule,
@@ -55,7 +55,7 @@ ROUTES: dict[tuple[str, str, str], Handle] = {  # by method, resource with * for
     ("POST", "customJobs", ""): vertex_jobs.create,
     ("GET", "customJobs/*", ""): vertex_jobs.get,
     ("POST", "customJobs/*", "cancel"): vertex_jobs.cancel,
-    ("DELETE", "customJobs/*", ""): vertex_jobs.delete,
+    ("DELETE", "customJobs/*", ""): delete_ended,
     **vertex_models.ROUTES,
     **vertex_indexes.ROUTES,
     **vertex_metadata.ROUTES,
@@ -96,15 +96,12 @@ class VertexServer:
     def __enter__(self) -> "VertexServer":
         self.state.folder.mkdir(parents=True, exist_ok=True)
         objects = FolderStorage(self.state.folder)
-        server = self._stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self, objects)))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self, objects))
         server.daemon_threads = True
         self.url = objects.url = f"http://127.0.0.1:{server.server_port}"
         private = self._stack.enter_context(tempfile.TemporaryDirectory())
         self.environment.update(storage.environment(self.url, Path(private)), GOOGLE_CLOUD_PROJECT=PROJECT)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))  # seconds to notice the end
-        thread.start()
-        self._stack.callback(thread.join)
-        self._stack.callback(server.shutdown)
+        self._stack.enter_context(serving(server))
         self._stack.callback(self._stop_runs)
         logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)  # it logs every 404 as an error
         return self

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from tests.servers import vertex_checks, vertex_process
-from tests.servers.vertex_state import TERMINAL, Call, RefusedError, State, now, parsed
+from tests.servers.vertex_state import Call, RefusedError, State, is_over, now, parsed
 
 PREFIX = "JOB_STATE_"
 
@@ -33,7 +33,7 @@ def keep(state: State, parent: str, body: dict[str, Any], types: Any) -> dict[st
 def get(state: State, call: Call) -> dict[str, Any]:
     """customJobs.get; a job that is not run goes from pending over running to its end by being asked for."""
     job = state.get(call.name)
-    if state.runs or _over(job):
+    if state.runs or is_over(job):
         return job
     if job["state"] == f"{PREFIX}PENDING":
         job.update(state=f"{PREFIX}RUNNING", startTime=now(), updateTime=now())
@@ -45,7 +45,7 @@ def get(state: State, call: Call) -> dict[str, Any]:
 def cancel(state: State, call: Call) -> dict[str, Any]:
     """customJobs.cancel."""
     job = state.get(call.name)
-    if _over(job):
+    if is_over(job):
         raise RefusedError(f"{call.name} is in state {job['state']}; it cannot be cancelled.", "FAILED_PRECONDITION")
     if state.runs:
         job.update(state=f"{PREFIX}CANCELLING", updateTime=now())
@@ -53,14 +53,6 @@ def cancel(state: State, call: Call) -> dict[str, Any]:
     else:
         _close(job, "CANCELLED")
     return {}
-
-
-def delete(state: State, call: Call) -> dict[str, Any]:
-    """customJobs.delete."""
-    job = state.get(call.name)
-    if not _over(job):
-        raise RefusedError(f"{call.name} is in state {job['state']}; cancel it first.", "FAILED_PRECONDITION")
-    return state.delete(call.parent, call.name)
 
 
 def run(state: State, job: dict[str, Any]) -> None:
@@ -137,7 +129,3 @@ def _close(job: dict[str, Any], ends: str, message: str = "") -> None:
         job["error"] = {"code": 9, "message": message}
     elif ends == "CANCELLED":
         job["error"] = {"code": 1, "message": "The job was cancelled."}
-
-
-def _over(job: dict[str, Any]) -> bool:
-    return job["state"].removeprefix(PREFIX) in TERMINAL

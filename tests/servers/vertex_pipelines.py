@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from tests.servers import vertex_checks, vertex_cron, vertex_metadata, vertex_runner
-from tests.servers.vertex_state import PROJECT_NUMBER, TERMINAL, Call, RefusedError, State, now, parsed
+from tests.servers.vertex_state import PROJECT_NUMBER, Call, RefusedError, State, delete_ended, is_over, now, parsed
 
 PREFIX = "PIPELINE_STATE_"
 SCHEDULE_FIELDS = (
@@ -58,7 +58,7 @@ def start_job(state: State, parent: str, job: dict[str, Any], job_id: str, types
 def get_job(state: State, call: Call) -> dict[str, Any]:
     """pipelineJobs.get; a job that is not run goes from pending over running to its end by being asked for."""
     job = state.get(call.name)
-    if state.runs or _over(job):
+    if state.runs or is_over(job):
         return job
     if job["state"] == f"{PREFIX}PENDING":
         job.update(state=f"{PREFIX}RUNNING", startTime=now(), updateTime=now())
@@ -102,7 +102,7 @@ def finish(state: State, name: str, ends: str, failed: str = "", message: str = 
 def cancel_job(state: State, call: Call) -> dict[str, Any]:
     """pipelineJobs.cancel."""
     job = state.get(call.name)
-    if _over(job):
+    if is_over(job):
         raise RefusedError(f"{call.name} is in state {job['state']}; it cannot be cancelled.", "FAILED_PRECONDITION")
     if state.runs:
         job.update(state=f"{PREFIX}CANCELLING", updateTime=now())
@@ -110,14 +110,6 @@ def cancel_job(state: State, call: Call) -> dict[str, Any]:
     else:
         finish(state, call.name, "CANCELLED")
     return {}
-
-
-def delete_job(state: State, call: Call) -> dict[str, Any]:
-    """pipelineJobs.delete."""
-    job = state.get(call.name)
-    if not _over(job):
-        raise RefusedError(f"{call.name} is in state {job['state']}; cancel it first.", "FAILED_PRECONDITION")
-    return state.delete(call.parent, call.name)
 
 
 def cancel_jobs(state: State, call: Call) -> dict[str, Any]:
@@ -135,7 +127,7 @@ def delete_jobs(state: State, call: Call) -> dict[str, Any]:
     names = parsed(call.body, call.types.BatchDeletePipelineJobsRequest).get("names", [])
     jobs = {"pipelineJobs": [_without_spec(state.get(name)) for name in names]}
     for name in names:
-        delete_job(state, Call(call.parent, name.removeprefix(f"{call.parent}/"), {}, {}, call.types))
+        delete_ended(state, Call(call.parent, name.removeprefix(f"{call.parent}/"), {}, {}, call.types))
     return state.operation(call.parent, "DeleteOperationMetadata", "BatchDeletePipelineJobsResponse", jobs)
 
 
@@ -198,7 +190,7 @@ def fire(state: State, name: str, types: Any) -> dict[str, Any] | None:
     _expect_state(schedule, "ACTIVE")
     parent = name.rpartition("/schedules/")[0]
     runs = [job for job in state.below(f"{parent}/pipelineJobs") if job.get("scheduleName") == name]
-    running, time = [job["name"] for job in runs if not _over(job)], now()
+    running, time = [job["name"] for job in runs if not is_over(job)], now()
     if len(running) >= int(schedule["maxConcurrentRunCount"]):
         answer = f"The run was skipped: {', '.join(running)} still running."
         schedule["lastScheduledRunResponse"] = {"scheduledRunTime": time, "runResponse": answer}
@@ -225,10 +217,6 @@ def _expect_state(schedule: dict[str, Any], expected: str) -> None:
     if schedule["state"] != expected:
         message = f"{schedule['name']} is {schedule['state']}, not {expected}."
         raise RefusedError(message, "FAILED_PRECONDITION")
-
-
-def _over(job: dict[str, Any]) -> bool:
-    return job["state"].removeprefix(PREFIX) in TERMINAL
 
 
 def _without_spec(job: dict[str, Any]) -> dict[str, Any]:

@@ -154,6 +154,19 @@ class Call:
         return f"{self.parent}/{self.path}"
 
 
+def is_over(job: dict[str, Any]) -> bool:
+    """Whether a pipeline job or a custom job has ended."""
+    return job["state"].rpartition("STATE_")[2] in TERMINAL
+
+
+def delete_ended(state: State, call: Call) -> dict[str, Any]:
+    """pipelineJobs.delete and customJobs.delete."""
+    job = state.get(call.name)
+    if not is_over(job):
+        raise RefusedError(f"{call.name} is in state {job['state']}; cancel it first.", "FAILED_PRECONDITION")
+    return state.delete(call.parent, call.name)
+
+
 def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat().replace("+00:00", "Z")
 
