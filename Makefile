@@ -80,7 +80,7 @@ $(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/bench.txt
 	touch $@
 
-GROUPS := $(foreach group,data train pipeline demo dev,--group $(group))
+GROUPS := $(foreach group,data train serve pipeline demo dev,--group $(group))
 RESOLVE := $(VENV)/lock/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes \
   --custom-compile-command "make lock"
 # What the images get: the same pins, for the platform they run on. libclang is a compiler that nothing here imports.
@@ -97,6 +97,7 @@ lock:  ## resolves pyproject.toml's groups into requirements/
 	$(RESOLVE_IMAGE) --group build -o requirements/build.txt
 	$(RESOLVE_IMAGE) --group data --group executor --no-emit-package tensorflow -o requirements/data-image.txt
 	$(RESOLVE_IMAGE) --group train --group executor --no-emit-package tensorflow -o requirements/trainer-image.txt
+	$(RESOLVE_IMAGE) --group serve --no-emit-package tensorflow -o requirements/serving-image.txt
 	$(RESOLVE_IMAGE) --group tensorflow-cpu $(LOCKED) -o requirements/tensorflow-cpu.txt
 	$(RESOLVE_IMAGE) --group tensorflow-gpu $(call LOCKED,tensorflow) -o requirements/tensorflow-gpu.txt
 
