@@ -1,11 +1,13 @@
 """Compiles the pipelines: `python compile.py` writes them, checked strictly against KFP's own schema.
 
 pipeline.json is the pipeline, pipeline.yaml the same for tools that want YAML, reruns/ holds one pipeline for each
-component alone. The bytes are the same every time.
+component alone. The bytes are the same every time. With the parameters of a run there is job.json, too, for submit.sh.
 """
 
+import contextlib
 import functools
 import json
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -23,7 +25,7 @@ from pipelines.steps import RERUNS, STANDARD, STEPS, Settings
 
 REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9][a-z0-9._:-]*)*/?")
 TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
-PROJECT = re.compile(r"([a-z][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+JOB_BODY = "job.json"
 
 
 def compile_pipeline(
@@ -54,29 +56,29 @@ def compile_pipeline(
     Raises:
         InputError: a choice that Vertex AI would refuse, or with --check a stale file.
     """
-    if not job.job_body and job != NO_JOB:
-        given = ", ".join(f"--{name.replace('_', '-')}" for name in vars(job) if vars(job)[name] != vars(NO_JOB)[name])
-        raise InputError(
-            given, "no --job-body", "one, since these belong into a job's body", "Add --job-body job.json."
-        )
+    if project:
+        checks.project("--project", project)
+    if region:
+        checks.region("--region", region)
+    job_body = job.job_body or (str(Path(output).with_name(JOB_BODY)) if job != NO_JOB else "")
     registry = registry or _registry(project, region)
-    if pipeline_root.startswith("gs:") or job.job_body:
+    if pipeline_root.startswith("gs:") or job_body:
         jobs.expect_root(pipeline_root)
     document = spec(registry, tag, settings=settings, pipeline_root=pipeline_root)
     file = Path(output)
     texts = {file: _json(document), file.with_suffix(".yaml"): yaml.safe_dump(document, allow_unicode=True, width=120)}
-    if job.job_body:
-        texts[Path(job.job_body)] = _json(_job_body(document, job, registry, project, pipeline_root))
+    if job_body:
+        texts[Path(job_body)] = _json(_job_body(document, job, registry, project, pipeline_root))
     for name in STEPS:
         alone = spec(registry, tag, component=name, settings=settings, pipeline_root=pipeline_root)
         texts[file.parent / RERUNS / f"{name}.json"] = _json(alone)
-    for path, text in texts.items():
-        if check:
+    if check:
+        for path, text in texts.items():
             _expect_current(path, text)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-            print(f"wrote {path}")
+        return
+    _replace(texts)
+    for path in texts:
+        print(f"wrote {path}")
 
 
 def spec(
@@ -146,12 +148,6 @@ def _compiled(component: str, settings: Settings) -> str:
 
 
 def _registry(project: str, region: str) -> str:
-    for flag, value, pattern, example in (
-        ("--project", project, PROJECT, "a project's id such as my-project"),
-        ("--region", region, checks.REGION, "a region such as europe-west3"),
-    ):
-        if value and not pattern.fullmatch(value):
-            raise InputError(flag, repr(value), example, "Correct the name.")
     return f"{region}-docker.pkg.dev/{project.replace(':', '/')}" if project and region else ""
 
 
@@ -159,6 +155,7 @@ def _job_body(document: dict[str, Any], job: Job, registry: str, project: str, r
     if not registry:
         remedy = "Add --registry, or --project and --region."
         raise InputError("--registry", "none", "a registry that Vertex AI can pull the images from", remedy)
+    checks.images(document)
     text = storage.read_text(job.feature_config, "feature config")
     feature_config.load(text)
     known = {"feature_config": text, **({"project": project} if project else {})}
@@ -167,6 +164,24 @@ def _job_body(document: dict[str, Any], job: Job, registry: str, project: str, r
 
 def _json(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _replace(texts: dict[Path, str]) -> None:
+    """Writes the files anew, all of them or, when the disk is full or a folder may not be written to, none."""
+    partial = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in texts}
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial[path].write_text(text, encoding="utf-8")
+        for path, written in partial.items():
+            written.replace(path)
+    except OSError as error:
+        remedy = "Free the disk, or choose another place with --output and --job-body."
+        raise InputError(str(error.filename or "the files"), str(error.strerror), "to be written", remedy) from error
+    finally:
+        for written in partial.values():
+            with contextlib.suppress(OSError):  # moved, or never there
+                written.unlink()
 
 
 def _expect_current(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Addresses of buckets and images, and names of regions, checked before anything is sent."""
+"""Addresses of buckets and images, names of projects and regions, checked before anything is sent."""
 
 import json
 import re
@@ -8,6 +8,7 @@ from typing import Any
 from components.common.errors import InputError
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+PROJECT = re.compile(r"([a-z][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")  # a domain's project has its domain first
 REGION = re.compile(r"[a-z]+-[a-z]+\d+")
 IMAGE = re.compile(
     r"(?P<host>[\w.-]+(:\d+)?)/(?P<path>[\w./-]+?)(:(?P<tag>[\w.-]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
@@ -23,6 +24,28 @@ def bucket(flag: str, uri: str) -> str:
     name, _, path = uri.removeprefix("gs://").partition("/")
     if not uri.startswith("gs://") or not BUCKET.fullmatch(name) or path.startswith("/"):
         raise InputError(flag, repr(uri), "gs://BUCKET/PATH", "Name a bucket and a path in it.")
+    return name
+
+
+def project(flag: str, name: str, remedy: str = "Correct the name.") -> str:
+    """The project's id.
+
+    Raises:
+        InputError: none that Google Cloud would give.
+    """
+    if not PROJECT.fullmatch(name):
+        raise InputError(flag, repr(name), "a project's id such as my-project", remedy)
+    return name
+
+
+def region(flag: str, name: str, remedy: str = "Correct the name.") -> str:
+    """The region's name.
+
+    Raises:
+        InputError: none that Google Cloud would give.
+    """
+    if not REGION.fullmatch(name):
+        raise InputError(flag, repr(name), "a region such as europe-west3", remedy)
     return name
 
 

@@ -42,12 +42,8 @@ class Where:
         """
         project = self.project or os.environ.get("GOOGLE_CLOUD_PROJECT", "")
         region = self.region or os.environ.get("GOOGLE_CLOUD_REGION", "")
-        if not re.fullmatch(r"[a-z0-9][a-z0-9.:-]*", project):
-            raise InputError("--project", repr(project), "a project's id", "Name it, or set $GOOGLE_CLOUD_PROJECT.")
-        if not checks.REGION.fullmatch(region):
-            raise InputError(
-                "--region", repr(region), "one such as europe-west3", "Name it, or set $GOOGLE_CLOUD_REGION."
-            )
+        checks.project("--project", project, "Name it, or set $GOOGLE_CLOUD_PROJECT.")
+        checks.region("--region", region, "Name it, or set $GOOGLE_CLOUD_REGION.")
         return f"projects/{project}/locations/{region}"
 
     @property
@@ -138,6 +134,9 @@ def sentences(where: Where, doing: str) -> Iterator[None]:
     except api.TooManyRequests as error:
         remedy = "Ask for more under IAM & Admin, Quotas, or run less at once."
         raise InputError(doing, f"an exhausted quota: {_said(error)}", "room in the quota", remedy) from error
+    except api.ServerError as error:
+        remedy = "Try again later; list shows whether it was done all the same."
+        raise InputError(doing, f"a failure of Vertex AI itself: {_said(error)}", "an answer", remedy) from error
     except api.GoogleAPICallError as error:
         raise InputError(doing, f"a refusal: {_said(error)}", "what Vertex AI accepts", "Correct that.") from error
 

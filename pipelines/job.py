@@ -31,7 +31,8 @@ class Job:
     """What to run a pipeline with.
 
     Args:
-        job_body: File for the body of a PipelineJob, for REST; "" writes none. The rest is for it.
+        job_body: File for the body of a PipelineJob, for REST; by default job.json beside the pipeline if one of the
+            following is given, which are all for it, and else none.
         parameters: The pipeline's parameters, such as purchases=my-project.shop.purchases epochs=20 'ks=[5, 10]'.
         feature_config: The feature config's file, whose text becomes the parameter feature_config.
         service_account: That the steps run as; "" takes the project's default.
@@ -124,17 +125,33 @@ def label_values(labels: Sequence[str]) -> dict[str, str]:
     Raises:
         InputError: a label that Vertex AI refuses (https://cloud.google.com/vertex-ai/docs/general/labels).
     """
-    pairs = {}
-    for text in labels:
-        key, _, value = text.partition("=")
+    pairs = pairs_of("--labels", labels)
+    for key, value in pairs.items():
+        text = f"{key}={value}"
         is_lower = text == text.lower()
-        if not (is_lower and "=" in text and LABEL_KEY.fullmatch(key) and LABEL_VALUE.fullmatch(value)):
+        if not (is_lower and LABEL_KEY.fullmatch(key) and LABEL_VALUE.fullmatch(value)):
             expected = "key=value, each up to 63 lowercase letters, digits, - and _, the key a letter first"
             raise InputError("--labels", repr(text), expected, "Correct the label.")
-        pairs[key] = value
     if len(pairs) > MOST_LABELS:
         raise InputError("--labels", f"{len(pairs)} labels", f"{MOST_LABELS} at most", "Leave some out.")
     return pairs
+
+
+def pairs_of(flag: str, pairs: Sequence[str]) -> dict[str, str]:
+    """{name: value} of a flag's name=value pairs.
+
+    Raises:
+        InputError: a pair without = or name, or a name that is given twice.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InputError(flag, repr(pair), "name=value", "Put = between the name and the value.")
+        if name in found:
+            raise InputError(flag, f"{name} twice", "every name once", "Remove one of them.")
+        found[name] = value
+    return found
 
 
 def declared(document: dict[str, Any]) -> dict[str, Any]:
@@ -151,15 +168,14 @@ def parameter_values(document: dict[str, Any], given: Sequence[str], defaults: d
         defaults: Values of parameters that `given` leaves out.
 
     Raises:
-        InputError: an unknown parameter, a value of another type, or one that is needed and missing.
+        InputError: an unknown parameter or one that is given twice, a value of another type, or one that is needed
+            and missing.
     """
     known = declared(document)
     values = dict(defaults)
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or name not in known:
-            expected = f"NAME=VALUE, NAME one of {', '.join(sorted(known))}"
-            raise InputError("--parameters", repr(text), expected, "Correct the name.")
+    for name, value in pairs_of("--parameters", given).items():
+        if name not in known:
+            raise InputError("--parameters", name, f"one of {', '.join(sorted(known))}", "Correct the name.")
         values[name] = _typed(name, value, known[name]["parameterType"])
     if missing := sorted(name for name, kind in known.items() if name not in values and not kind.get("isOptional")):
         remedy = f"Add --parameters {' '.join(f'{name}=…' for name in missing)}"

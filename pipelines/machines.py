@@ -24,6 +24,20 @@ BUILT_IN = {
     **{f"g2-standard-{cpus}": ("NVIDIA_L4", count) for cpus, count in ((24, 2), (48, 4), (96, 8))},
     **{f"g4-standard-{48 * count}": ("NVIDIA_RTX_PRO_6000", count) for count in (1, 2, 4, 8)},
 }
+CPU_ONLY = {  # without a GPU of their own; of Vertex AI's list for training those that have four CPUs or more
+    "e2-standard": (4, 8, 16, 32),
+    "e2-highmem": (4, 8, 16),
+    "e2-highcpu": (16, 32),
+    "n1-standard": (4, 8, 16, 32, 64, 96),
+    "n1-highmem": (4, 8, 16, 32, 64, 96),
+    "n1-highcpu": (16, 32, 64, 96),
+    "n2-standard": (4, 8, 16, 32, 48, 64, 80),
+    "n2-highmem": (4, 8, 16, 32, 48, 64, 80),
+    "n2-highcpu": (16, 32, 48, 64, 80),
+    "c2-standard": (4, 8, 16, 30, 60),
+    "m1-ultramem": (40, 80, 160),
+    "m1-megamem": (96,),
+}
 ATTACHED = {  # to N1 machines only
     "NVIDIA_TESLA_T4": (1, 2, 4),
     "NVIDIA_TESLA_P4": (1, 2, 4),
@@ -32,8 +46,6 @@ ATTACHED = {  # to N1 machines only
 }
 NEVER_ON_DEMAND = ("a3-highgpu-1g", "a3-highgpu-2g", "a3-highgpu-4g")
 FLEX_START = ("NVIDIA_L4", "NVIDIA_TESLA_A100", "NVIDIA_A100_80GB", "NVIDIA_H100", "NVIDIA_H200", "NVIDIA_B200")
-MACHINE_TYPE = re.compile(r"[a-z]\w{0,4}-[a-z]+-\d+[a-z]?", re.ASCII)
-GPU_FAMILY = re.compile(r"(a[2-9]x?|g[2-9])-", re.ASCII)
 MOST_CPUS, MOST_GIGABYTES = 96, 624  # of a pipeline step
 
 
@@ -140,14 +152,15 @@ class Machine:
 
 def _built_in(machine_type: str) -> tuple[str, int] | None:
     """The GPUs that the machine type has; None where it has none."""
-    if not MACHINE_TYPE.fullmatch(machine_type):
-        expected = "a machine type such as a2-highgpu-2g or n1-standard-8"
-        raise InputError("--machine-type", machine_type, expected, "Correct the name.")
-    family = GPU_FAMILY.match(machine_type)
-    if family and machine_type not in BUILT_IN:
-        known = [name for name in BUILT_IN if name.startswith(family[0])] or BUILT_IN
-        raise InputError("--machine-type", machine_type, f"one of {', '.join(known)}", "Correct the name.")
-    return BUILT_IN.get(machine_type)
+    if machine_type in BUILT_IN:
+        return BUILT_IN[machine_type]
+    known = [f"{family}-{cpus}" for family, sizes in CPU_ONLY.items() for cpus in sizes]
+    if machine_type not in known:
+        # Of the same family, or at least of the same generation; else all.
+        names, prefixes = [*BUILT_IN, *known], (machine_type.rpartition("-")[0], machine_type.partition("-")[0])
+        likely = next((near for p in prefixes if (near := [n for n in names if n.startswith(f"{p}-")])), names)
+        raise InputError("--machine-type", machine_type, f"one of {', '.join(likely)}", "Correct the name.")
+    return None
 
 
 def _expect_count(accelerator: str, count: int) -> None:

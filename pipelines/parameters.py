@@ -41,26 +41,13 @@ def read(spec: dict[str, Any], file: str = "", pairs: Sequence[str] = (), config
     known, values = jobs.declared(spec), {}
     for name, value in (_load(file, "the parameters", "Write lines such as epochs: 20") if file else {}).items():
         values[name] = _typed(file, name, value, known)
-    given = pairs_of("--parameters", pairs)
+    given = jobs.pairs_of("--parameters", pairs)
     if FEATURE_CONFIG in known and config and not {FEATURE_CONFIG} & {*values, *given}:
         values[FEATURE_CONFIG] = storage.read_text(config, "the feature config")
     values = jobs.parameter_values(spec, pairs, values)
     if FEATURE_CONFIG in values:
         feature_config.load(values[FEATURE_CONFIG])
     return values
-
-
-def pairs_of(flag: str, pairs: Sequence[str]) -> dict[str, str]:
-    """{name: value} of a flag's name=value pairs."""
-    found: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise InputError(flag, repr(pair), "name=value", "Put = between the name and the value.")
-        if name in found:
-            raise InputError(flag, f"{name} twice", "every name once", "Remove one of them.")
-        found[name] = value
-    return found
 
 
 def _load(path: str, what: str, remedy: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from components.common.errors import InputError, expect_at_least
-from pipelines import cost, experiment, parameters, preflight, runs, watch
+from pipelines import cost, experiment, preflight, runs, watch
+from pipelines import job as jobs
 from pipelines.demand import machines_of
 from pipelines.google import SECONDS, Where, sentences
 
@@ -158,7 +159,7 @@ def _earlier_hours(where: Where, run: str) -> dict[str, float]:
 
 def _hours(pairs: tuple[str, ...]) -> dict[str, float]:
     found = {}
-    for step, text in parameters.pairs_of("--hours", pairs).items():
+    for step, text in jobs.pairs_of("--hours", pairs).items():
         try:
             found[step] = float(text)
         except ValueError as error:

@@ -78,7 +78,7 @@ def rerun(
     """
     expect_choice("COMPONENT", component, tuple(STEPS))
     spec = parameters.read_spec(f"{folder}/{component}.json")
-    artifacts, given = runs.artifact_inputs(spec), parameters.pairs_of("--input", inputs)
+    artifacts, given = runs.artifact_inputs(spec), jobs.pairs_of("--input", inputs)
     if set(given) != set(artifacts):
         some = " ".join(f"{artifact}=gs://…" for artifact in artifacts)
         found, expected = ", ".join(sorted(given)) or "nothing", ", ".join(artifacts) or "nothing: it reads no artifact"
@@ -147,6 +147,7 @@ def list_(where: Where, *, limit: int = 20) -> None:
         where: Whose Vertex AI.
         limit: Of each, the newest so many.
     """
+    expect_at_least("--limit", limit, 0)
     with sentences(where, "listing"):
         schedules, found = listing.newest(where, limit)
     listing.show(where, schedules, found, submission.terminal())

@@ -1,7 +1,9 @@
 """A plain function as a command line: its parameters are the flags, its docstring the help."""
 
+import contextlib
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import tyro
@@ -9,6 +11,7 @@ import tyro
 from components.common.errors import InputError
 
 BAD_INPUT = 2
+CLOSED_PIPE = 141  # as a shell reports a process that SIGPIPE ended
 
 
 def run(function: Callable[..., Any]) -> None:
@@ -17,10 +20,8 @@ def run(function: Callable[..., Any]) -> None:
     Exit codes: 0 done, 2 bad flags or bad input (one sentence on stderr, no traceback).
     Anything else is a bug and shows its traceback.
     """
-    try:
+    with _explained():
         tyro.cli(function, prog=_program(), config=(tyro.conf.OmitArgPrefixes,))
-    except InputError as error:
-        sys.exit(_complain(error))
 
 
 def run_commands(commands: Mapping[str, Callable[..., Any]], description: str) -> None:
@@ -31,10 +32,8 @@ def run_commands(commands: Mapping[str, Callable[..., Any]], description: str) -
         description: Shown by --help, above the commands.
     """
     config = (tyro.conf.OmitArgPrefixes,)
-    try:
+    with _explained():
         tyro.extras.subcommand_cli_from_dict(dict(commands), prog=_program(), description=description, config=config)
-    except InputError as error:
-        sys.exit(_complain(error))
 
 
 def _program() -> str:
@@ -43,6 +42,15 @@ def _program() -> str:
     return f"python -m {spec.name.removesuffix('.__main__')}" if spec else f"python {sys.argv[0]}"
 
 
-def _complain(error: InputError) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return BAD_INPUT
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Ends the process with a sentence for bad input, and without a word where nobody reads what it prints."""
+    try:
+        yield
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except BrokenPipeError:  # such as `… | head`; https://docs.python.org/3/library/signal.html#note-on-sigpipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(CLOSED_PIPE)

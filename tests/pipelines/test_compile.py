@@ -218,6 +218,34 @@ def test_a_wrong_choice_is_a_sentence_and_nothing_is_written(flags: list[str], s
     assert contents(tmp_path) == {}
 
 
+def test_a_name_is_checked_whether_or_not_it_names_the_registry(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--project: found 'My_Project'"):
+        compiler.compile_pipeline(output=str(tmp_path / "pipeline.json"), project="My_Project", registry="eu.pkg.dev/x")
+    assert contents(tmp_path) == {}
+
+
+def test_where_a_file_cannot_be_written_none_is(tmp_path: Path) -> None:
+    output = str(tmp_path / "pipeline.json")
+    compiler.compile_pipeline(output=output)
+    before = contents(tmp_path)
+    (tmp_path / "taken").write_text("a file in the place of a folder")
+    job = Job(job_body=str(tmp_path / "taken" / "job.json"), parameters=("purchases=a.b.c", "products=a.b.d"))
+    with pytest.raises(InputError, match="expected to be written"):
+        compiler.compile_pipeline(job=job, output=output, registry="eu.pkg.dev/x", pipeline_root="gs://abc")
+    (tmp_path / "taken").unlink()
+    assert contents(tmp_path) == before
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    command = [sys.executable, "compile.py", "--output", str(tmp_path / "pipeline.json")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert {*contents(tmp_path)} == {"pipeline.json", "pipeline.yaml", *(f"reruns/{name}.json" for name in STEPS)}
+
+
 def test_strict_validation_names_a_field_that_kfp_does_not_know(document: dict) -> None:
     broken = json.loads(json.dumps(document))
     trainer_of(broken)["imagine"] = "x"

@@ -86,8 +86,9 @@ def test_a_parameter_goes_before_what_is_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("parameter", "sentence"),
     [
-        ("epoch=3", "--parameters: found 'epoch=3', expected NAME=VALUE, NAME one of ablate, "),
-        ("epochs", "--parameters: found 'epochs', expected NAME=VALUE"),
+        ("epoch=3", "--parameters: found epoch, expected one of ablate, "),
+        ("epochs", "--parameters: found 'epochs', expected name=value"),
+        ("purchases=other.log.purchases", "--parameters: found purchases twice, expected every name once"),
         ("epochs=many", "--parameters epochs: found 'many', expected a whole number"),
         ("epochs=2.5", "--parameters epochs: found '2.5', expected a whole number"),
         ("epochs=true", "--parameters epochs: found 'true', expected a whole number"),
@@ -102,11 +103,26 @@ def test_a_parameter_of_another_name_or_type_is_refused(parameter: str, sentence
     assert not list(tmp_path.iterdir())
 
 
-def test_what_belongs_into_a_job_is_not_ignored_without_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found no --job-body"):
+def test_parameters_alone_make_a_job(tmp_path: Path) -> None:
+    """`python compile.py --parameters …` and `./submit.sh` are enough: job.json is where that one looks for it."""
+    compiler.compile_pipeline(
+        job=Job(parameters=PARAMETERS),
+        output=str(tmp_path / "pipeline.json"),
+        project="my-project",
+        region="europe-west3",
+        pipeline_root="gs://my-bucket/runs",
+    )
+    values = json.loads((tmp_path / "job.json").read_text(encoding="utf-8"))["runtimeConfig"]["parameterValues"]
+    assert values["purchases"] == "shop.log.purchases"
+
+
+def test_a_job_takes_no_image_that_docker_hub_would_be_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the image shop/metro-recs/data:latest, expected one with its registry"):
         compiler.compile_pipeline(
-            job=Job(parameters=("epochs=2",), service_account="a@b.iam.gserviceaccount.com"),
+            job=Job(parameters=PARAMETERS),
             output=str(tmp_path / "pipeline.json"),
+            registry="shop",
+            pipeline_root="gs://my-bucket/runs",
         )
     assert not list(tmp_path.iterdir())
 
@@ -135,8 +151,14 @@ def test_a_root_without_a_bucket_is_refused(root: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("label", ["team", "Team=recs", "team=Recs", "1st=x", "=x", "a b=c", "a=b c", f"a={'x' * 64}"])
 def test_a_label_that_vertex_ai_refuses_is_refused(label: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"--labels: found .* the key a letter first"):
+    with pytest.raises(InputError, match=r"--labels: found .*(the key a letter first|name=value)"):
         write(tmp_path, labels=(label,))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_label_is_given_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--labels: found team twice"):
+        write(tmp_path, labels=("team=recs", "team=ads"))
 
 
 def test_labels_in_other_scripts_are_taken_and_too_many_are_not() -> None:

@@ -56,7 +56,9 @@ def test_what_the_machine_type_implies_is_filled_in(chosen: dict[str, Any], acce
         ({"accelerator_count": -1}, "--accelerator-count: found -1"),
         ({"machine_type": "a2-highgpu-3g"}, "--machine-type: found a2-highgpu-3g, expected one of a2-highgpu-1g"),
         ({"machine_type": "a4x-highgpu-4g"}, "--machine-type: found a4x-highgpu-4g, expected one of"),
-        ({"machine_type": "big one"}, "--machine-type: found big one, expected a machine type such as"),
+        ({"machine_type": "big one"}, "--machine-type: found big one, expected one of a2-highgpu-1g.*m1-megamem-96"),
+        ({"machine_type": "n1-standard-7"}, "found n1-standard-7, expected one of n1-standard-4, n1-standard-8"),
+        ({"machine_type": "n1-huge-8"}, "found n1-huge-8, expected one of n1-standard-4.*n1-highcpu-96. Correct"),
         (
             {"machine_type": "a2-highgpu-2g", "accelerator": "NVIDIA_TESLA_T4"},
             "--accelerator: found 2 NVIDIA_TESLA_T4, expected 2 NVIDIA_TESLA_A100, which a2-highgpu-2g has",
