@@ -48,7 +48,7 @@ def killer(running_vertex: VertexServer) -> Iterator[list[str]]:
             time.sleep(0.02)
         for process in Path("/proc").glob("[0-9]*"):
             if not over.is_set() and _is_trainer(process, str(running_vertex.state.folder)):
-                os.kill(int(process.name), signal.SIGKILL)
+                os.killpg(int(process.name), signal.SIGKILL)  # the container's shell and all that it started
                 killed.append(process.name)
 
     thread = threading.Thread(target=kill)
@@ -94,7 +94,7 @@ def test_submitted_retried_released_and_rerun(
     # One Trainer died, and another one went on where it had been, though its outputs have a new place.
     assert len(killer) == 1
     assert done.stdout.index("trainer: pending") < done.stdout.index("trainer: succeeded")
-    assert re.search(r"continuing after step [\d,]+, from gs://bucket/runs/\S+/checkpoints", logs)
+    assert re.search(r"continuing after step [\d,]+, from gs://bucket/runs/\S+/checkpoints", logs), logs
     assert re.search(r"evaluator\W+recall_10\W+0\.\d+", done.stdout)
     assert "Report of evaluator: https://storage.cloud.google.com/bucket/runs/" in done.stdout
 
