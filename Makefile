@@ -8,10 +8,10 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-slow lint bench-data bench-train bench-scale bench-recall bench-warm bench-eval compile \
-  images image-dataflow push lock clean
+  images image-dataflow push push-dataflow registry-named lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 run: $(VENV)/ready  ## the whole pipeline on the demo data; ARGS="--split random" and so on, ARGS=--help lists them
 	$(BIN)/python -m demo.run $(ARGS)
@@ -64,10 +64,15 @@ images:  ## builds both container images; IMAGE_REGISTRY=…, TAG=…, CPU=1, AR
 image-dataflow:  ## builds the data image for Dataflow's workers, with Beam's boot from Beam's own image
 	$(BUILD) --file components/Dockerfile --target dataflow --tag $(NAMES)/dataflow:$(TAG) .
 
-push:  ## pushes both images to IMAGE_REGISTRY
-	$(if $(IMAGE_REGISTRY),,$(error Say where to: make push IMAGE_REGISTRY=europe-west3-docker.pkg.dev/my-project))
+push: registry-named  ## pushes both images to IMAGE_REGISTRY
 	$(DOCKER) push $(NAMES)/data:$(TAG)
 	$(DOCKER) push $(NAMES)/trainer:$(TAG)
+
+push-dataflow: registry-named  ## pushes the image for Dataflow to IMAGE_REGISTRY
+	$(DOCKER) push $(NAMES)/dataflow:$(TAG)
+
+registry-named:
+	$(if $(IMAGE_REGISTRY),,$(error Say where to: make push IMAGE_REGISTRY=europe-west3-docker.pkg.dev/my-project))
 
 # The lock is complete, so nothing is resolved again: what was tested is what is installed.
 $(VENV)/ready: requirements/all.txt

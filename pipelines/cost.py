@@ -9,7 +9,7 @@ from rich.table import Table
 from components.common.errors import InputError, expect_at_least
 from pipelines import prices
 from pipelines.demand import Asked, beam_options, is_table, machines_of
-from pipelines.job import declared
+from pipelines.job import defaults
 from pipelines.steps import STEPS
 
 START_HOURS = 4 / 60  # machine and image of a step, until its code runs
@@ -61,8 +61,7 @@ def estimate(job: dict[str, Any], hours: dict[str, float], rows: int = 0, region
         InputError: hours of a step that the pipeline does not have.
     """
     spec = job["pipelineSpec"]
-    values = {name: body["defaultValue"] for name, body in declared(spec).items() if "defaultValue" in body}
-    values |= job["runtimeConfig"]["parameterValues"]
+    values = defaults(spec) | job["runtimeConfig"]["parameterValues"]
     steps = {step: machines for step, machines in machines_of(spec).items() if machines}
     order = [*STEPS, *steps]
     bill = _Bill({step: steps[step] for step in sorted(steps, key=order.index)}, values, rows, region)
