@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
+from components.common import checks
 from components.common.errors import InputError
-from pipelines import checks
+from components.common.google import LOGIN, Where
 from pipelines.demand import beam_options, is_table, machines_of
-from pipelines.google import LOGIN, Where
 
 SECONDS = 10.0  # for one request; they run side by side
 MANIFESTS = ", ".join(

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import tyro
 import yaml
 
-from components.common import cli
+from components.common import checks, cli
 from components.common.errors import InputError, expect_at_least, expect_choice
-from pipelines import checks, cron, custom_job, listing, parameters, runs, submission, watch
+from components.common.google import SECONDS, Where, sentences
+from pipelines import cron, custom_job, listing, parameters, runs, submission, watch
 from pipelines import job as jobs
-from pipelines.google import SECONDS, Where, sentences
 from pipelines.machines import Machine
 from pipelines.runs import Run
 from pipelines.steps import RERUNS, STEPS

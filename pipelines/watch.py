@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from components.common.errors import InputError
-from pipelines.google import Where, sentences
+from components.common.google import Where, sentences
 
 PATIENCE = 600.0  # seconds that Vertex AI may be out of reach before following ends; the run does not mind
 OVER = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from google.auth import exceptions
 
+from components.common.google import Where
 from pipelines import preflight
-from pipelines.google import Where
 from pipelines.preflight import Finding, Needs
 from tests.servers.google_apis import Server, google_apis
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from components.common.google import Where
 from pipelines import preflight, watch
-from pipelines.google import Where
 from tests.pipelines.vertex_cli import PARAMETERS, Commands, Result
 
 PARENT = "projects/my-project/locations/europe-west3"
