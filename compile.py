@@ -15,10 +15,9 @@ from typing import Any
 
 import yaml
 
-from components.common import cli, feature_config, storage
+from components.common import checks, cli, feature_config, storage
 from components.common.errors import InputError, expect_choice
 from components.images import DATA_IMAGE, TRAINER_IMAGE
-from pipelines import checks
 from pipelines import job as jobs
 from pipelines.job import NO_JOB, Job
 from pipelines.steps import RERUNS, STANDARD, STEPS, Settings

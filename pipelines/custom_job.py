@@ -4,8 +4,9 @@ import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines import checks, parameters, runs
+from components.common import checks
 from pipelines import job as jobs
+from pipelines import parameters, runs
 from pipelines.machines import Machine
 
 COMMAND = ["python", "-m", "trainer_image.main"]

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from components.common.errors import InputError
-from pipelines.google import SECONDS, Where, sentences
+from components.common.google import SECONDS, Where, sentences
 
 SCHEMA, VERSION = "system.Experiment", "0.0.1"
 WAIT = 60.0  # seconds until a submitted run has its place in the metadata store

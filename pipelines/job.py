@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from components.common import checks
 from components.common.errors import InputError, expect_choice
-from pipelines import checks
 
 FailurePolicy = Literal["fast", "slow"]
 

@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.google import SECONDS, Where
+from components.common.google import SECONDS, Where
 from pipelines.watch import state_of
 
 FIELDS = ("name", "state", "create_time", "start_time", "end_time", "labels", "schedule_name")

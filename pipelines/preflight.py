@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
+from components.common import checks
 from components.common.errors import InputError
-from pipelines import checks, registries
+from components.common.google import LOGIN, Where
+from pipelines import registries
 from pipelines.demand import Asked, beam_options, is_table, machines_of
 from pipelines.findings import SECONDS, Finding
-from pipelines.google import LOGIN, Where
 
 # Quota metrics of Vertex AI training are named after the accelerator, but not quite.
 QUOTAS = {

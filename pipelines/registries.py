@@ -4,7 +4,7 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
-from pipelines import checks
+from components.common import checks
 from pipelines.findings import SECONDS, Finding
 
 MANIFESTS = ", ".join(

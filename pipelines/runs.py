@@ -6,9 +6,10 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from components.common import checks
 from components.common.errors import InputError
-from pipelines import checks, parameters
 from pipelines import job as jobs
+from pipelines import parameters
 
 
 @dataclass(frozen=True, kw_only=True)

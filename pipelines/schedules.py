@@ -4,8 +4,8 @@ from typing import Annotated
 
 import tyro
 
+from components.common.google import SECONDS, Where, sentences
 from pipelines import cron, parameters, runs, submission
-from pipelines.google import SECONDS, Where, sentences
 from pipelines.runs import Run
 from pipelines.submission import Before
 

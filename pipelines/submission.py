@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, TextIO
 from rich.console import Console
 
 from components.common.errors import InputError, expect_at_least
+from components.common.google import SECONDS, Where, sentences
 from pipelines import cost, experiment, preflight, runs, watch
 from pipelines import job as jobs
 from pipelines.demand import machines_of
-from pipelines.google import SECONDS, Where, sentences
 from pipelines.watch import After
 
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import tyro
 import yaml
 
-from components.common import cli
+from components.common import checks, cli
 from components.common.errors import InputError, expect_at_least, expect_choice
+from components.common.google import SECONDS, Where, sentences
 from pipelines import (
-    checks,
     cost,
     custom_job,
     demand,
@@ -23,7 +23,6 @@ from pipelines import (
     submission,
 )
 from pipelines import job as jobs
-from pipelines.google import SECONDS, Where, sentences
 from pipelines.machines import Machine
 from pipelines.runs import Run
 from pipelines.steps import RERUNS, STEPS

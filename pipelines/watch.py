@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from components.common.errors import InputError, expect_at_least
-from pipelines.google import Where, sentences
+from components.common.google import Where, sentences
 
 PATIENCE = 600.0  # seconds that Vertex AI may be out of reach before following ends; the run does not mind
 LEAST_POLL = 0.1  # seconds

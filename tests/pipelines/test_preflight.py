@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 from google.auth import exceptions
 
+from components.common.google import Where
 from pipelines import preflight, registries
 from pipelines.findings import Finding
-from pipelines.google import Where
 from pipelines.preflight import Needs
 from tests.servers.google_apis import Server, google_apis
 

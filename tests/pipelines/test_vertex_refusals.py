@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from google.auth import credentials, exceptions
 
-from pipelines.google import Where, sentences
+from components.common.google import Where, sentences
 from tests.pipelines.vertex_cli import PARAMETERS, Commands
 
 

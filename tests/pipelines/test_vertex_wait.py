@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from components.common.google import Where
 from pipelines import watch
-from pipelines.google import Where
 from tests.pipelines.vertex_cli import PARAMETERS, Commands, run_id
 
 PARENT = "projects/my-project/locations/europe-west3"

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from components.common import checks
 from components.common.errors import InputError
-from pipelines import checks
 
 SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 SECONDS = 60.0  # for one request to Vertex AI; the SDK's own limit for a submission, five, is short for a large spec
 LOGIN = "Run gcloud auth application-default login, or name a key file by $GOOGLE_APPLICATION_CREDENTIALS."
+LIST = "python -m pipelines.vertex list"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -105,16 +106,17 @@ class Where:
         if re.fullmatch(rf"projects/[^/]+/locations/{self.location}/{kind}/[\w-]+", identifier):
             return identifier
         expected = f"an id, or {self.parent}/{kind}/ID"
-        raise InputError(kind, repr(identifier), expected, "python -m pipelines.vertex list shows them.")
+        raise InputError(kind, repr(identifier), expected, f"{LIST} shows them.")
 
 
 @contextlib.contextmanager
-def sentences(where: Where, doing: str) -> Iterator[None]:
+def sentences(where: Where, doing: str, shown_by: str = LIST) -> Iterator[None]:
     """Turns what Google Cloud answers, or that nothing answers, into an InputError.
 
     Args:
         where: Whose Vertex AI.
         doing: For the sentence, such as "submitting the run".
+        shown_by: What shows whether it was done all the same, and what there is.
     """
     from google.api_core import exceptions as api
     from google.auth import exceptions as auth
@@ -122,20 +124,20 @@ def sentences(where: Where, doing: str) -> Iterator[None]:
     try:
         yield
     except (auth.TransportError, api.RetryError, api.GatewayTimeout, api.ServiceUnavailable, OSError) as error:
-        remedy = "Check the network and --region; list shows whether it was done all the same."
+        remedy = f"Check the network and --region; {shown_by} shows whether it was done all the same."
         raise InputError(doing, f"no answer from {where.address} ({_said(error)})", "one in time", remedy) from error
     except (auth.GoogleAuthError, api.Unauthenticated) as error:
         raise InputError(doing, f"expired or refused credentials ({_said(error)})", "valid ones", LOGIN) from error
     except api.Forbidden as error:
         raise InputError(doing, f"a refusal: {_said(error)}", "permission", _permit(where, str(error))) from error
     except api.NotFound as error:
-        remedy = "Look for its id with python -m pipelines.vertex list."
+        remedy = f"Look for its id with {shown_by}."
         raise InputError(doing, f"nothing there: {_said(error)}", "one that exists", remedy) from error
     except api.TooManyRequests as error:
         remedy = "Ask for more under IAM & Admin, Quotas, or run less at once."
         raise InputError(doing, f"an exhausted quota: {_said(error)}", "room in the quota", remedy) from error
     except api.ServerError as error:
-        remedy = "Try again later; list shows whether it was done all the same."
+        remedy = f"Try again later; {shown_by} shows whether it was done all the same."
         raise InputError(doing, f"a failure of Vertex AI itself: {_said(error)}", "an answer", remedy) from error
     except api.GoogleAPICallError as error:
         raise InputError(doing, f"a refusal: {_said(error)}", "what Vertex AI accepts", "Correct that.") from error
