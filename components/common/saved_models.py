@@ -15,22 +15,24 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is impor
 
 QUERY_MODEL, CANDIDATE_MODEL, RETRIEVAL_MODEL = "query_model", "candidate_model", "saved_model"
 METADATA = "model_metadata.json"
+SERVING = "serving_default"
 BATCH = 4096
 TRAIN_AGAIN = "Run the Trainer again."
 
 
 class SavedModel:
-    """The serving_default signature of one SavedModel.
+    """One signature of a SavedModel.
 
     Args:
         folder: A local model folder.
         name: The SavedModel in it, such as query_model.
+        signature: The signature, such as recommend.
 
     Raises:
         InputError: not there, not readable, or without that signature.
     """
 
-    def __init__(self, folder: str, name: str):
+    def __init__(self, folder: str, name: str, signature: str = SERVING):
         import tensorflow as tf
         from google.protobuf.message import DecodeError
 
@@ -44,15 +46,13 @@ class SavedModel:
         except (OSError, ValueError, DecodeError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(self.path, f"damage ({reason})", "a readable SavedModel", TRAIN_AGAIN) from error
-        if "serving_default" not in self.loaded.signatures:
+        if signature not in self.loaded.signatures:
             found = f"signatures {sorted(self.loaded.signatures)}"
-            raise InputError(self.path, found, "the signature serving_default", TRAIN_AGAIN)
-        self.signature = self.loaded.signatures["serving_default"]
+            raise InputError(self.path, found, f"the signature {signature}", TRAIN_AGAIN)
+        self.signature = self.loaded.signatures[signature]
+        self.specs = dict(sorted(self.signature.structured_input_signature[1].items()))
         kinds = {tf.string: "string", tf.int64: "int64", tf.float32: "float"}
-        self.columns = {column: kinds[spec.dtype] for column, spec in self._inputs().items()}
-
-    def _inputs(self) -> dict[str, Any]:
-        return dict(sorted(self.signature.structured_input_signature[1].items()))
+        self.columns = {column: kinds[spec.dtype] for column, spec in self.specs.items()}
 
     def __call__(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs in batches: {column: [R]} to {output: [R, ...]}; columns that the model does not read are ignored."""
@@ -62,7 +62,7 @@ class SavedModel:
         for start in range(0, len(next(iter(raw.values()))), BATCH):
             batch = {
                 column: tf.constant(raw[column][start : start + BATCH], spec.dtype)
-                for column, spec in self._inputs().items()
+                for column, spec in self.specs.items()
             }
             parts.append({name: value.numpy() for name, value in self.signature(**batch).items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
