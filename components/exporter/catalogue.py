@@ -6,8 +6,7 @@ import numpy as np
 
 from components.common import saved_models, schema
 from components.common.errors import InputError
-
-NO_PRODUCT = -1  # the id in places that hold no product
+from components.exporter.signatures import NO_PRODUCT
 
 
 class Catalogue(NamedTuple):
@@ -17,6 +16,7 @@ class Catalogue(NamedTuple):
     names: np.ndarray  # UTF-8 bytes [N], b"" where the lookup knows none; so are the next two
     categories: np.ndarray
     subcategories: np.ndarray
+    columns: dict[str, np.ndarray]  # what the candidate model reads, each [N]
     embeddings: np.ndarray  # float32 [N, D]
 
 
@@ -39,7 +39,9 @@ def read(
     ids = columns[schema.PRODUCT]
     if (ids == NO_PRODUCT).any():
         remedy = "Give this product another id."
-        raise InputError(f"{where}, field products", f"product {NO_PRODUCT}", "ids other than that of no product", remedy)
+        raise InputError(
+            f"{where}, field products", f"product {NO_PRODUCT}", "ids other than that of no product", remedy
+        )
 
     def shown(column: str) -> np.ndarray:
         return np.array([str(products[product].get(column) or "").encode() for product in catalogue], object)
@@ -49,5 +51,6 @@ def read(
         names=shown(schema.NAME),
         categories=shown(schema.CATEGORY),
         subcategories=shown(schema.SUBCATEGORY),
+        columns={column: columns[column] for column in candidate_model.columns},
         embeddings=candidate_model.embed(columns, schema.PRODUCT),
     )

@@ -1,39 +1,6 @@
-"""The served model: `saved_model/` of a release, a TFRS index of the whole catalogue over the query tower.
-
-It is built from the Trainer's SavedModels and the product lookup, and loads with TensorFlow alone. Its signatures:
-
-| signature | inputs | outputs |
-|---|---|---|
-| `recommend`, `serving_default` | the customer's columns, `k` | the products' columns |
-| `recommend_excluding` | the same, `exclude`, `category` | the same, of the products that are left |
-| `similar_products` | `product_id`, `k` | the same without the product itself; scores are cosines of embeddings |
-| `query_embedding` | the customer's columns | `embedding` float32 [B, D] |
-| `candidate_embedding` | the product's columns, each [B] | `embedding` float32 [B, D] |
-
-| input | type and shape | left out |
-|---|---|---|
-| the customer's columns, as the feature config names them | string, float32 or int64 [1 or B] | an unknown text (`""`); NaN, a number that counts as the median of training; the moment of the request |
-| `k`, how many products | int32 [1 or B] | 100, or the whole catalogue |
-| `exclude`, product ids not to show | int64 [1 or B, E], filled up with -1; ids that are not in the catalogue are passed over | none |
-| `category`, of which the products must be | string [1 or B] | `""`, all |
-| `product_id` | int64 [B]; one that is not in the catalogue has no similar products | must be given |
-
-| output | type and shape | where a row has no further product |
-|---|---|---|
-| `product_ids` | int64 [B, K], best first | -1 |
-| `product_names`, `categories`, `subcategories` | string [B, K] | `""` |
-| `scores` | float32 [B, K] | -infinity |
-
-B is the one size other than 1 among the inputs, or 1. K is the largest k, at most the catalogue. Scores are dot
-products as `components.common.dot_products` defines them, so that neither the batch nor the machine changes an order;
-equal ones stand in the order of the catalogue. A request takes 13 bytes for each of its B times N scores.
-
-TensorFlow Serving and the sessions of TensorFlow 1 fill in what is left out. In Python `loaded.recommend(…)` does, while
-`loaded.signatures["recommend"](…)` wants every input: TensorFlow 2.21 does not read a signature's defaults there.
-"""
+"""Builds the served model from the Trainer's SavedModels: a TFRS index of the catalogue over the query tower."""
 
 import inspect
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,29 +9,39 @@ import tensorflow as tf
 
 from components.common import saved_models, schema
 from components.common.errors import InputError
-from components.exporter.catalogue import NO_PRODUCT, Catalogue
+from components.exporter.catalogue import Catalogue
 from components.exporter.catalogue_index import CatalogueIndex
+from components.exporter.signatures import (
+    CANDIDATE_EMBEDDING,
+    CATEGORY,
+    EXCLUDE,
+    EXCLUDING,
+    IDS,
+    MOST_SHOWN,
+    NO_PRODUCT,
+    NOW,
+    QUERY_EMBEDDING,
+    RECOMMEND,
+    SCORES,
+    SIMILAR,
+    TEXTS,
+    K,
+)
 
 Tensors = dict[str, tf.Tensor]
 
-K, EXCLUDE, CATEGORY = "k", "exclude", "category"
-MOST_SHOWN = 100
-RECOMMEND, EXCLUDING, SIMILAR = "recommend", "recommend_excluding", "similar_products"
-QUERY_EMBEDDING, CANDIDATE_EMBEDDING = "query_embedding", "candidate_embedding"
-SHOWN = ("product_names", "categories", "subcategories")
-NOW = np.iinfo(np.int64).min  # stands for the moment of the request
 MISSING = {tf.string: b"", tf.float32: np.nan, tf.int64: NOW}
 
 
 class ServingModel(tf.Module):
-    """See above.
+    """What `components.exporter.signatures` describes.
 
     Args:
         query_model, candidate_model: The Trainer's.
         catalogue: The products of the index.
 
     Raises:
-        InputError: the towers do not fit together, or the customer has a column of the name of another input.
+        InputError: the customer has a column of the name of another input.
     """
 
     def __init__(
@@ -73,8 +50,8 @@ class ServingModel(tf.Module):
         super().__init__()
         self._query, self._candidate = query_model.loaded, candidate_model.loaded  # their variables travel along
         self.index = CatalogueIndex(tf.constant(catalogue.embeddings), tf.constant(catalogue.ids))
-        shown = catalogue.names, catalogue.categories, catalogue.subcategories
-        self._shown = [tf.Variable(tf.constant(values, tf.string), trainable=False) for values in shown]
+        texts = {name: tf.constant(getattr(catalogue, column), tf.string) for name, column in TEXTS.items()}
+        self._texts = {name: tf.Variable(values, trainable=False) for name, values in texts.items()}
         self._place = _table(tf.constant(catalogue.ids), tf.range(len(catalogue.ids), dtype=tf.int64))
         categories, numbers = np.unique(catalogue.categories.astype(bytes), return_inverse=True)
         self._category = _table(tf.constant(categories.tolist()), tf.range(len(categories), dtype=tf.int64))
@@ -111,10 +88,10 @@ class ServingModel(tf.Module):
             if values.dtype == tf.int64:
                 values = tf.where(values == NOW, tf.cast(tf.timestamp(), tf.int64), values)
             columns[column] = tf.broadcast_to(values, shape)
-        return self._query.signatures["serving_default"](**columns)["embedding"]
+        return self._query.signatures[saved_models.SERVING](**columns)["embedding"]
 
     def _embed_candidate(self, **raw: tf.Tensor) -> Tensors:
-        return {"embedding": self._candidate.signatures["serving_default"](**raw)["embedding"]}
+        return {"embedding": self._candidate.signatures[saved_models.SERVING](**raw)["embedding"]}
 
     def _recommend(
         self, k: tf.Tensor, exclude: tf.Tensor | None = None, category: tf.Tensor | None = None, **raw: tf.Tensor
@@ -154,10 +131,10 @@ class ServingModel(tf.Module):
         scores, places = self.index(queries, k=most, left_out=left_out, cosine=cosine)
         shown = (scores > float("-inf")) & (tf.range(most)[None] < k[:, None])
         outputs = {
-            "product_ids": tf.where(shown, self.index.ids(places), NO_PRODUCT),
-            "scores": tf.where(shown, scores, float("-inf")),
+            IDS: tf.where(shown, self.index.ids(places), NO_PRODUCT),
+            SCORES: tf.where(shown, scores, float("-inf")),
         }
-        for name, values in zip(SHOWN, self._shown, strict=True):
+        for name, values in self._texts.items():
             outputs[name] = tf.where(shown, tf.gather(values, places), "")
         return outputs
 
@@ -197,6 +174,12 @@ def _function(function: Callable[..., Tensors], inputs: Mapping[str, tf.Tensor |
 
 def write(folder: str, model: ServingModel) -> None:
     """Writes the SavedModel into `folder`."""
-    names = (RECOMMEND, EXCLUDING, SIMILAR, QUERY_EMBEDDING, CANDIDATE_EMBEDDING)
-    signatures = {name: getattr(model, name) for name in names}
-    tf.saved_model.save(model, folder, {"serving_default": model.recommend, **signatures})
+    signatures = {
+        saved_models.SERVING: model.recommend,
+        RECOMMEND: model.recommend,
+        EXCLUDING: model.recommend_excluding,
+        SIMILAR: model.similar_products,
+        QUERY_EMBEDDING: model.query_embedding,
+        CANDIDATE_EMBEDDING: model.candidate_embedding,
+    }
+    tf.saved_model.save(model, folder, signatures)
