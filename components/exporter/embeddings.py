@@ -13,7 +13,6 @@ import numpy as np
 from components.common import schema, storage
 
 FILE = "embeddings.json"
-NAMESPACES = {"category": schema.CATEGORY, "subcategory": schema.SUBCATEGORY}
 CROWDING = schema.SUBCATEGORY
 NUMBERS = {"numeric": "value_float", "temporal": "value_int"}  # kinds of features whose values are compared
 
@@ -33,7 +32,7 @@ def restricts(feature_config: Mapping[str, Any]) -> Restricts:
     Args:
         feature_config: As model_metadata.json holds it.
     """
-    tokens, numbers = dict(NAMESPACES), {}
+    tokens, numbers = dict(schema.NAMESPACES), {}
     for entry in feature_config.get("candidate", {}).get("features", []):
         if not entry.get("restrict"):
             continue

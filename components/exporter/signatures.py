@@ -35,11 +35,13 @@ TensorFlow Serving and the sessions of TensorFlow 1 fill in what is left out. In
 
 import numpy as np
 
+from components.common import schema
+
 RECOMMEND, EXCLUDING, SIMILAR = "recommend", "recommend_excluding", "similar_products"
 QUERY_EMBEDDING, CANDIDATE_EMBEDDING = "query_embedding", "candidate_embedding"
 OF_CUSTOMERS, OF_PRODUCTS = (RECOMMEND, EXCLUDING, QUERY_EMBEDDING), (SIMILAR, CANDIDATE_EMBEDDING)
 
-K, EXCLUDE, CATEGORY = "k", "exclude", "category"  # inputs that no column of the customer's may be named as
+K, EXCLUDE, CATEGORY = schema.REQUEST  # inputs that no column of the customer's may be named as
 MOST_SHOWN = 100  # the default of k, where the catalogue has as many
 NOW = np.iinfo(np.int64).min  # stands for the moment of the request
 NO_PRODUCT = -1  # the id where a row has no further product
