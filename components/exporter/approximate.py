@@ -16,10 +16,10 @@ BLOCK_BYTES = 32 << 20
 def measure(queries: np.ndarray, candidates: np.ndarray) -> dict[str, Any]:
     """The recall of approximate search against exact search by dot product.
 
-    Vector Search itself is not to be had here; its like in Faiss is. Leaves are made by k-means, the nearest are searched
-    by scores of four-bit codes of every two dimensions, and what is found is reordered by exact scores. What Faiss lacks
-    is the loss that Vector Search's codes are learned with (https://arxiv.org/abs/1908.10396), so it misses rather more.
-    A catalogue too small to learn codes from is searched exactly.
+    Vector Search itself is not to be had here; its like in Faiss is. Leaves are made by k-means, the nearest are
+    searched by scores of four-bit codes of every two dimensions, and what is found is reordered by exact scores. What
+    Faiss lacks is the loss that Vector Search's codes are learned with (https://arxiv.org/abs/1908.10396), so it misses
+    rather more. A catalogue too small to learn codes from is searched exactly.
 
     Args:
         queries: float32 [U, D]; of more than MOST_QUERIES, some.
@@ -55,6 +55,7 @@ def _index(candidates: np.ndarray) -> tuple[Any, str]:
     import faiss
 
     products, width = candidates.shape
+    index: Any
     candidates = np.ascontiguousarray(candidates)
     if products < FEWEST:
         index, description = faiss.IndexFlatIP(width), "Flat"

@@ -1,7 +1,5 @@
 """TFRS's exact retrieval index, with products that are left out of a row and the Evaluator's definition of a score."""
 
-from typing import Any
-
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
@@ -51,10 +49,6 @@ class CatalogueIndex(tfrs.layers.factorized_top_k.BruteForce):
             scores = tf.where(left_out, tf.constant(float("-inf")), scores)
         found: tuple[tf.Tensor, tf.Tensor] = tf.math.top_k(scores, self._k if k is None else k)
         return found
-
-    def get_config(self) -> dict[str, Any]:
-        """Nothing, said so that saving does not warn: it is loaded as TensorFlow's functions, not as a Keras layer."""
-        return {}
 
     def ids(self, places: tf.Tensor) -> tf.Tensor:
         """The products at places in the index."""

@@ -22,9 +22,9 @@ def compare(
 ) -> dict[str, float]:
     """Ranks every purchase as the Evaluator does.
 
-    The figures are equal where both ran on one kind of machine. Another kind adds the towers' float32 sums up in another
-    order, which may swap products whose scores differ by no more than rounding; so the Evaluator's figure must lie
-    between what the release has where such products count as better and where they count as worse.
+    The figures are equal where both ran on one kind of machine. Another kind adds the towers' float32 sums up in
+    another order, which may swap products whose scores differ by no more than rounding; so the Evaluator's figure must
+    lie between what the release has where such products count as better and where they count as worse.
 
     Args:
         path: evaluation.json.

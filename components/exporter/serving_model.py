@@ -49,7 +49,9 @@ class ServingModel(tf.Module):
     ):
         super().__init__()
         self._query, self._candidate = query_model.loaded, candidate_model.loaded  # their variables travel along
-        self.index = CatalogueIndex(tf.constant(catalogue.embeddings), tf.constant(catalogue.ids))
+        index = CatalogueIndex(tf.constant(catalogue.embeddings), tf.constant(catalogue.ids))
+        # What is saved is its variables and what it computes, nothing that only Keras can read.
+        self._variables, self._index = index.weights, lambda: index
         texts = {name: tf.constant(getattr(catalogue, column), tf.string) for name, column in TEXTS.items()}
         self._texts = {name: tf.Variable(values, trainable=False) for name, values in texts.items()}
         self._place = _table(tf.constant(catalogue.ids), tf.range(len(catalogue.ids), dtype=tf.int64))
@@ -108,7 +110,7 @@ class ServingModel(tf.Module):
         rows = _rows(product_id, k)
         product_id = tf.broadcast_to(product_id, rows)
         place = self._place.lookup(product_id)
-        queries = self.index.embeddings(tf.maximum(place, 0))
+        queries = self._index().embeddings(tf.maximum(place, 0))
         left_out = self._at(product_id[:, None], rows) | (place < 0)[:, None]
         return self._best(queries, k, left_out, cosine=True)
 
@@ -117,7 +119,7 @@ class ServingModel(tf.Module):
         places = self._place.lookup(tf.broadcast_to(product_ids, tf.concat([rows, tf.shape(product_ids)[1:]], 0)))
         known = tf.where(places >= 0)  # [found, 2]
         cells = tf.stack([known[:, 0], tf.gather_nd(places, known)], axis=1)
-        nowhere = tf.zeros(tf.concat([rows, [self.index.products]], 0), tf.bool)
+        nowhere = tf.zeros(tf.concat([rows, [self._index().products]], 0), tf.bool)
         return tf.tensor_scatter_nd_update(nowhere, cells, tf.ones(tf.shape(cells)[:1], tf.bool))
 
     def _of_another_category(self, category: tf.Tensor) -> tf.Tensor:
@@ -127,11 +129,11 @@ class ServingModel(tf.Module):
 
     def _best(self, queries: tf.Tensor, k: tf.Tensor, left_out: tf.Tensor | None, cosine: bool = False) -> Tensors:
         """The outputs; `k` [1 or B] is cut to the catalogue."""
-        most = tf.clip_by_value(tf.reduce_max(k), 0, self.index.products)
-        scores, places = self.index(queries, k=most, left_out=left_out, cosine=cosine)
+        most = tf.clip_by_value(tf.reduce_max(k), 0, self._index().products)
+        scores, places = self._index()(queries, k=most, left_out=left_out, cosine=cosine)
         shown = (scores > float("-inf")) & (tf.range(most)[None] < k[:, None])
         outputs = {
-            IDS: tf.where(shown, self.index.ids(places), NO_PRODUCT),
+            IDS: tf.where(shown, self._index().ids(places), NO_PRODUCT),
             SCORES: tf.where(shown, scores, float("-inf")),
         }
         for name, values in self._texts.items():

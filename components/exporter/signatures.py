@@ -10,27 +10,30 @@ It is built from the Trainer's SavedModels and the product lookup, and loads wit
 | `query_embedding` | the customer's columns | `embedding` float32 [B, D] |
 | `candidate_embedding` | the product's columns, each [B] | `embedding` float32 [B, D] |
 
-| input | type and shape | left out |
+| input | is | left out |
 |---|---|---|
-| the customer's columns, as the feature config names them | string, float32 or int64 [1 or B] | an unknown text (`""`); NaN, a number that counts as the median of training; the moment of the request |
+| the customer's columns, as the feature config names them | string, float32 or int64 [1 or B] | see below |
 | `k`, how many products | int32 [1 or B] | 100, or the whole catalogue |
-| `exclude`, product ids not to show | int64 [1 or B, E], filled up with -1; ids that are not in the catalogue are passed over | none |
+| `exclude`, ids not to show, filled up with -1; unknown ones are passed over | int64 [1 or B, E] | none |
 | `category`, of which the products must be | string [1 or B] | `""`, all |
-| `product_id` | int64 [B]; one that is not in the catalogue has no similar products | must be given |
+| `product_id`; an unknown one has no similar products | int64 [1 or B] | must be given |
 
-| output | type and shape | where a row has no further product |
+| output | is | where a row has no further product |
 |---|---|---|
 | `product_ids` | int64 [B, K], best first | -1 |
 | `product_names`, `categories`, `subcategories` | string [B, K] | `""` |
 | `scores` | float32 [B, K] | -infinity |
 
-B is the one size other than 1 among the inputs, or 1. K is the largest k, at most the catalogue. Scores are dot
-products of embeddings, in float64 and rounded to float32 as the Evaluator's are; equal ones stand in the order of the
-catalogue. A request takes 13 bytes for each of its B times N scores. A row of numbers that could be anybody's, such as
-that of a customer whom training has not seen, is answered from the other columns.
+B is the one size other than 1 among the inputs, or 1. K is the largest k, at most the catalogue. A text that is left
+out is `""`, which training has not seen; a number is NaN, which counts as the median of training; a time is the moment
+of the request. A customer whom training has not seen is answered from the other columns.
 
-TensorFlow Serving and the sessions of TensorFlow 1 fill in what is left out. In Python `loaded.recommend(…)` does, while
-`loaded.signatures["recommend"](…)` wants every input: TensorFlow 2.21 does not read a signature's defaults there.
+Scores are dot products of embeddings, in float64 and rounded to float32 as the Evaluator's are; equal ones stand in the
+order of the catalogue. A request takes 13 bytes for each of its B times N scores.
+
+TensorFlow Serving and the sessions of TensorFlow 1 fill in what is left out. In Python `loaded.recommend(…)` does, and
+`loaded.signatures["recommend"](…)` wants every input: TensorFlow 2.21 records a signature's defaults and does not read
+them there.
 """
 
 import numpy as np

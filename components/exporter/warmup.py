@@ -1,8 +1,8 @@
 """Warm-up requests: what TensorFlow Serving sends to a model before it takes the first customer's request.
 
-https://www.tensorflow.org/tfx/serving/saved_model_warmup: a TFRecord file of PredictionLog messages. TensorFlow Serving's
-own messages are not installed; the few fields that are needed are all strings and messages, which protobuf writes alike,
-as a tag, a length and the content (https://protobuf.dev/programming-guides/encoding/). Their numbers:
+https://www.tensorflow.org/tfx/serving/saved_model_warmup: a TFRecord file of PredictionLog messages. TensorFlow
+Serving's own messages are not installed; the few fields that are needed are all strings and messages, which protobuf
+writes alike, as a tag, a length and the content (https://protobuf.dev/programming-guides/encoding/). Their numbers:
 
 PredictionLog.predict_log 6, PredictLog.request 1, PredictRequest.model_spec 1 and .inputs 2, a map of TensorProto,
 ModelSpec.name 1 and .signature_name 3.
