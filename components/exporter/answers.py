@@ -11,7 +11,16 @@ from components.exporter import purchases
 from components.exporter.catalogue import Catalogue
 from components.exporter.lists import REMEDY, TOLERANCE, Expected
 from components.exporter.purchases import Purchases
-from components.exporter.signatures import CATEGORY, EXCLUDE, EXCLUDING, QUERY_EMBEDDING, RECOMMEND, SIMILAR, K
+from components.exporter.signatures import (
+    CATEGORY,
+    EXCLUDE,
+    EXCLUDING,
+    MOST_SHOWN,
+    QUERY_EMBEDDING,
+    RECOMMEND,
+    SIMILAR,
+    K,
+)
 
 MOST_PRODUCTS = 1_000  # whose similar ones are compared; of more, some of all parts
 BLOCK_BYTES = 32 << 20
@@ -46,11 +55,13 @@ def some(count: int, most: int) -> np.ndarray:
     return np.linspace(0, count - 1, min(count, most)).astype(np.int64)
 
 
-def default_k(served: saved_models.SavedModel) -> int:
-    k = served.defaults.get(K)
-    if k is None:
-        raise InputError(f"{served.path}, {RECOMMEND}", "no default of k", "one", REMEDY)
-    return int(k[0])
+def default_k(served: saved_models.SavedModel, catalogue: Catalogue) -> int:
+    """How many products a row has where k is left out; InputError where it is not as `signatures` says."""
+    expected, found = min(MOST_SHOWN, len(catalogue.ids)), served.defaults.get(K)
+    if found is None or found.tolist() != [expected]:
+        found_in_words = "no default of k" if found is None else f"{found.tolist()} as the default of k"
+        raise InputError(served.path, found_in_words, f"[{expected}]", REMEDY)
+    return expected
 
 
 def recommended(proof: Proof) -> float:
@@ -59,7 +70,7 @@ def recommended(proof: Proof) -> float:
     for block in proof.blocks(proof.listed):
         scores, tolerance = proof.scores(block)
         where, names = f"{proof.served.path}, {RECOMMEND}", proof.purchases.names(block)
-        expected = Expected(where, names, scores, tolerance, default_k(proof.served))
+        expected = Expected(where, names, scores, tolerance, default_k(proof.served, proof.catalogue))
         differences.append(expected.compare(proof.served(proof.raw(block)), proof.catalogue))
     return max(differences)
 
@@ -86,7 +97,7 @@ def excluded(proof: Proof, examples: str) -> float:
             other = (category[:, None] != b"") & (catalogue.categories[None] != category[:, None])
             left = np.where(other, -np.inf, scores)
             names = [f"{name}, {what}" for name in proof.purchases.names(block)]
-            expected = Expected(f"{model.path}, {EXCLUDING}", names, left, tolerance, default_k(model))
+            expected = Expected(f"{model.path}, {EXCLUDING}", names, left, tolerance, default_k(model, catalogue))
             outputs = model({**proof.raw(block), EXCLUDE: exclude, CATEGORY: category})
             differences.append(expected.compare(outputs, catalogue))
         done += len(block)
@@ -98,7 +109,7 @@ def nobody(proof: Proof) -> float:
     nobody = proof.served.another(QUERY_EMBEDDING).embed({}, schema.CUSTOMER)
     scores, tolerance = proof._replace(queries=nobody).scores(np.zeros(1, np.int64))
     where, names = f"{proof.served.path}, {RECOMMEND}", ["nothing given"]
-    expected = Expected(where, names, scores, tolerance, default_k(proof.served))
+    expected = Expected(where, names, scores, tolerance, default_k(proof.served, proof.catalogue))
     return expected.compare(proof.served({}), proof.catalogue)
 
 
@@ -108,7 +119,7 @@ def similar(proof: Proof) -> dict[str, int]:
     embeddings = catalogue.embeddings.astype(np.float64)
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     directions = np.divide(embeddings, lengths, out=np.zeros_like(embeddings), where=lengths > 0)
-    where, k = f"{model.path}, {SIMILAR}", default_k(model)
+    where, k = f"{model.path}, {SIMILAR}", default_k(model, catalogue)
     chosen = some(len(catalogue.ids), MOST_PRODUCTS)
     for block in proof.blocks(chosen):
         cosines = directions[block] @ directions.T

@@ -47,10 +47,10 @@ def compare(
     result = {name: float(ranking.recall(better, tied, int(name.removeprefix("recall_"))).mean()) for name in recalls}
     differing = [name for name, measured in recalls.items() if not abs(measured - result[name]) <= EXACT]
     if differing:
-        least, most = _rounding(queries, candidates, query, target)
+        least, most, alike = _rounding(queries, candidates, query, target)
         for name in differing:
             k = int(name.removeprefix("recall_"))
-            low, high = float((most < k).mean()), float((least < k).mean())
+            low, high = (float(ranking.recall(better, alike, k).mean()) for better in (most, least))
             if not low - EXACT <= recalls[name] <= high + EXACT:
                 raise InputError(
                     f"{path}, field metrics.model.{name}.value",
@@ -65,19 +65,25 @@ def compare(
 
 def _rounding(
     queries: np.ndarray, candidates: np.ndarray, query: np.ndarray, target: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The fewest and the most products that may be better than each purchase's, int64 [R]."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The fewest and the most products that may be better than each purchase's, and those that tie anyhow: int64 [R].
+
+    Products with one embedding tie on every machine.
+    """
     least = np.full(len(target), ranking.UNRANKED, np.int64)
-    most = least.copy()
+    most, alike = least.copy(), np.zeros(len(target), np.int64)
+    _, kind, count = np.unique(candidates, axis=0, return_inverse=True, return_counts=True)
     known = np.flatnonzero(target != ranking.NOT_IN_CATALOGUE)
-    longest = np.linalg.norm(candidates.astype(np.float64), axis=1).max()
+    alike[known] = count[kind.ravel()[target[known]]] - 1
+    columns = candidates.T.astype(np.float64)
+    longest = np.linalg.norm(columns, axis=0).max()
     size = max(1, BLOCK_BYTES // (8 * len(candidates)))
     for start in range(0, len(known), size):
         rows = known[start : start + size]
         left = queries[query[rows]].astype(np.float64)
-        exact = left @ candidates.T.astype(np.float64)
+        exact = left @ columns
         own = np.take_along_axis(exact, target[rows, None], axis=1)
         margin = TOLERANCE * longest * np.linalg.norm(left, axis=1, keepdims=True)
         least[rows] = (exact > own + margin).sum(axis=1)
-        most[rows] = (exact >= own - margin).sum(axis=1) - 1  # without the purchase's own
-    return least, most
+        most[rows] = (exact >= own - margin).sum(axis=1) - 1 - alike[rows]  # without the purchase's own and its like
+    return least, most, alike

@@ -54,7 +54,7 @@ def verify(model: str, examples: str, evaluation: str, release: str) -> tuple[di
         "queries": len(queries),
         "max_embedding_difference": difference,
         **_recalls(test, evaluation, *embeddings),
-        "k": answers.default_k(served),
+        "k": answers.default_k(served, catalogue),
         "tolerance": TOLERANCE,
         "lists": len(listed),
         "max_score_difference": max(
