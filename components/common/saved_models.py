@@ -1,4 +1,4 @@
-"""Runs the SavedModels of `model/` and `release/` on raw columns with TensorFlow alone, without a line of the trainer's code."""
+"""Runs SavedModels, a model's and a release's, with TensorFlow alone, without a line of the trainer's code."""
 
 import copy
 import os

@@ -127,7 +127,8 @@ def similar(proof: Proof) -> dict[str, int]:
         names = [f"product {id_}" for id_ in catalogue.ids[block]]
         expected = Expected(where, names, cosines, np.full((len(block), 1), TOLERANCE), k)
         expected.compare(model({schema.PRODUCT: catalogue.ids[block]}), catalogue)
-    unknown = next(id_ for id_ in range(len(catalogue.ids) + 1) if id_ not in set(catalogue.ids.tolist()))
+    known = set(catalogue.ids.tolist())
+    unknown = next(id_ for id_ in range(len(known) + 1) if id_ not in known)
     nothing = np.full((1, len(catalogue.ids)), -np.inf)
     expected = Expected(where, [f"product {unknown}, which is unknown"], nothing, np.zeros((1, 1)), k)
     expected.compare(model({schema.PRODUCT: np.array([unknown], np.int64)}), catalogue)

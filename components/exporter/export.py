@@ -67,7 +67,7 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
         with progress.step("Building the served model"):
             _build(model, examples, storage.join(work, saved_models.RETRIEVAL_MODEL), metadata["catalogue"])
         with progress.step("Proving it"):
-            verification, queries, candidates = _verified(model, examples, evaluation, work)
+            verification, queries, candidates = _verified(model, examples, evaluation, work, output_path)
         with progress.step("Writing what Vector Search reads"):
             products = schema.read_metadata(storage.join(examples, schema.METADATA))["products"]
             os.mkdir(storage.join(work, "embeddings"))
@@ -135,7 +135,7 @@ def _build(model: str, examples: str, output: str, catalogue: list[str]) -> None
 
 
 def _verified(
-    model: str, examples: str, evaluation: str, release: str
+    model: str, examples: str, evaluation: str, release: str, output_path: str
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Runs verify.py in a fresh process: its result, and the towers' embeddings of queries and candidates."""
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -154,7 +154,8 @@ def _verified(
             raise RuntimeError(f"verification ended with exit code {done.returncode}:\n{done.stderr[-4000:]}")
         result = storage.read_json(storage.join(folder, verify.RESULT), "the result of the verification")
         if "error" in result:
-            raise InputError(*result["error"])
+            where, *rest = result["error"]
+            raise InputError(where.replace(os.path.abspath(release), output_path), *rest)  # which nobody will find
         return result, np.load(storage.join(folder, verify.QUERIES)), np.load(storage.join(folder, verify.CANDIDATES))
 
 

@@ -25,8 +25,8 @@ It is built from the Trainer's SavedModels and the product lookup, and loads wit
 | `scores` | float32 [B, K] | -infinity |
 
 B is the one size other than 1 among the inputs, or 1. K is the largest k, at most the catalogue. A text that is left
-out is `""`, which training has not seen; a number is NaN, which counts as the median of training; a time is the moment
-of the request. A customer whom training has not seen is answered from the other columns.
+out is `""`, as a missing one is in the Examples; a number is NaN, which counts as the median of training; a time is the
+moment of the request. A customer whom training has not seen is answered from the other columns.
 
 Scores are dot products of embeddings, in float64 and rounded to float32 as the Evaluator's are; equal ones stand in the
 order of the catalogue. A request takes 13 bytes for each of its B times N scores.

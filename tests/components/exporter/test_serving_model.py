@@ -170,7 +170,12 @@ def test_what_is_left_out_has_a_default(shop: Shop) -> None:
 
 
 def test_batches_of_none(shop: Shop) -> None:
-    for inputs in ({"cust_person_id": []}, {"k": []}, {"cust_person_id": [], "revenue": [1.0]}):
+    requests: list[dict[str, list[float]]] = [
+        {"cust_person_id": []},
+        {"k": []},
+        {"cust_person_id": [], "revenue": [1.0]},
+    ]
+    for inputs in requests:
         found = shop.ask("recommend", **inputs)
         assert len(found["product_ids"]) == len(found["product_names"]) == 0
     assert shop.ask("similar_products", product_id=[])["product_ids"].shape == (0, 60)
@@ -289,3 +294,15 @@ def test_catalogue_is_what_the_lookup_says(world: dict[str, str]) -> None:
     assert products.ids.tolist() == [11, 12, 13, 14]
     assert products.subcategories.tolist() == [b"Pasta", b"Cream", b"Milk", b""]
     np.testing.assert_array_equal(products.embeddings, np.eye(4))
+
+
+def test_our_reader_fills_in_the_defaults_and_repeats_a_single_row(shop: Shop) -> None:
+    """In batches of three, with a k for all and without the other columns."""
+    model = saved_models.SavedModel(shop.folder, "saved_model", "recommend")
+    asked = {"cust_person_id": np.array([name.encode() for name in ALL], object), "k": np.array([5], np.int32)}
+    assert model(asked, batch=3)["product_ids"].tolist() == shop.best(shop.scores(*ALL), 5)
+    excluding = model.another("recommend_excluding")
+    assert excluding({}, batch=3)["product_ids"].tolist() == [shop.ids]
+    assert set(excluding.defaults) == {*model.defaults, "exclude", "category"}
+    with pytest.raises(InputError, match="expected the signature predict"):
+        model.another("predict")
