@@ -139,7 +139,7 @@ def test_an_index_of_other_embeddings(proof: Verify) -> None:
 
 
 def test_a_query_tower_of_another_model(proof: Verify, tmp_path: Path) -> None:
-    other: dict[str, list[float]] = {**fake_model.SCORES, "bob": [1, 1, 1.00001, 1]}
+    other: dict[str, Any] = {**fake_model.SCORES, "bob": [1, 1, 1.00001, 1]}
     built = fake_model.write_model(tmp_path / "other", other)
     with pytest.raises(
         InputError, match=r"query_embedding, customer bob, number 3: found 1\.00001\d*, expected 1, as by"
