@@ -22,6 +22,7 @@ def serve(
     max_instances: int = Limits().instances,
     max_k: int = Limits().k,
     max_exclude: int = Limits().exclude,
+    max_batch: int = 256,
     max_waiting: int = 1024,
     body_seconds: float = 10.0,
     threads: int = 0,
@@ -38,15 +39,16 @@ def serve(
         health_route: 200 when the model is ready, 503 before. Default: AIP_HEALTH_ROUTE, else /health.
         predict_route: Default: AIP_PREDICT_ROUTE, else /predict.
         max_body: Bytes of a request.
-        max_instances: Instances of a request, and of a call of the model.
+        max_instances: Instances of a request.
         max_k: Products an instance may ask for.
         max_exclude: Products an instance may exclude.
+        max_batch: Instances that a call of the model takes from several requests; 1 turns batching off.
         max_waiting: Instances that may wait for the model; requests beyond are answered 503.
         body_seconds: How long a request's body may take to arrive.
         threads: Of TensorFlow's operations; 0 lets it choose.
     """
     limits = Limits(max_body, max_instances, max_k, max_exclude)
-    for flag, value in {**limits._asdict(), "waiting": max_waiting}.items():
+    for flag, value in {**limits._asdict(), "batch": max_batch, "waiting": max_waiting}.items():
         expect_at_least(f"--max-{flag}", value, 1)
     server.run(
         server.Settings(
@@ -57,6 +59,7 @@ def serve(
             health_route=_route("health", health_route, HEALTH),
             predict_route=_route("predict", predict_route, PREDICT),
             limits=limits,
+            max_batch=max_batch,
             max_waiting=max_waiting,
             body_seconds=body_seconds,
             threads=threads,

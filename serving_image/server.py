@@ -39,6 +39,7 @@ class Settings:
     health_route: str = "/health"
     predict_route: str = "/predict"
     limits: Limits = field(default_factory=Limits)
+    max_batch: int = 256
     max_waiting: int = 1024
     body_seconds: float = 10.0
     threads: int = 0
@@ -59,7 +60,7 @@ def run(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
-    service = Service(settings.limits, settings.max_waiting, settings.body_seconds)
+    service = Service(settings.limits, settings.max_batch, settings.max_waiting, settings.body_seconds)
     config = uvicorn.Config(
         App(service, settings.health_route, settings.predict_route),
         http=Protocol,

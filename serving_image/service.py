@@ -25,7 +25,7 @@ class Loaded:
         self.model, self.release, self.households = model, release, households
         self.reader = Reader(model.columns, service.limits, model.default_k)
         self.batcher: Batcher[Row, dict[str, Any]] = Batcher(
-            model, service.limits.instances, service.max_waiting, service.metrics.called
+            model, service.max_batch, service.max_waiting, service.metrics.called
         )
         service.metrics.ready(self.version, lambda: float(self.batcher.rows))
 
@@ -40,11 +40,13 @@ class Service:
 
     Args:
         limits: Of a request.
+        max_batch: Rows of several requests that one call of the model takes.
         max_waiting: Rows that may wait for the model.
         body_seconds: How long a body may take to arrive.
     """
 
     limits: Limits = field(default_factory=Limits)
+    max_batch: int = 256
     max_waiting: int = 1024
     body_seconds: float = 10.0
     metrics: Metrics = field(default_factory=Metrics)
