@@ -12,17 +12,18 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **further: Any):
         super().__init__(*arguments, **further)
-        self.in_head, self.head = True, 0
+        self.in_head, self.seen_end, self.head = True, False, 0
 
     def data_received(self, data: bytes) -> None:
+        self.seen_end = False
         super().data_received(data)
-        if self.in_head:
+        if self.in_head and not self.seen_end:
             self.head += len(data)
             if self.head > MAX_HEAD and not self.transport.is_closing():
                 self.send_400_response(f"The head of the request is longer than {MAX_HEAD} bytes.")
 
     def on_headers_complete(self) -> None:
-        self.in_head, self.head = False, 0
+        self.in_head, self.seen_end, self.head = False, True, 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

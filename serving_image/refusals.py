@@ -38,6 +38,11 @@ class Refusal(InputError):
 
 
 def shown(value: object) -> str:
-    """A value of a request for an error: as JSON, cut short."""
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= FOUND else f"{text[:FOUND]}…"
+    """A value of a request for an error: as JSON, cut short; of lists and objects, however deep, only what they are."""
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, str) and len(value) > FOUND:
+        return f"{orjson.dumps(value[:FOUND]).decode()[:-1]}…"
+    return orjson.dumps(value).decode()

@@ -80,8 +80,8 @@ class Reader:
                 raise _refusal("parameters", shown(parameters), "an object")
             keys += len(parameters)
             k = self._k(parameters.pop("k", None), "parameters.k", k)
-        self._expect_none(document, FIELDS, "")
-        self._expect_none(parameters, ("k",), "parameters.")
+        _expect_known(document, FIELDS, "the body")
+        _expect_known(parameters or {}, (), "parameters", ("k",))
         rows = []
         for place, instance in enumerate(instances):
             if type(instance) is not dict:
@@ -111,7 +111,8 @@ class Reader:
         if type(category) is not str:
             raise _refusal(f"instances[{place}].category", shown(category), "a text")
         if instance:
-            self._expect_none(instance, (*(name for name, _, _ in self.columns), *OPTIONS), f"instances[{place}].")
+            known = (*(name for name, _, _ in self.columns), *OPTIONS)
+            _expect_known(instance, (), f"instances[{place}]", known)
         return Row(tuple(values), k, exclude, category)
 
     def _k(self, value: Any, where: str, default: int) -> int:
@@ -133,10 +134,12 @@ class Reader:
                 raise _refusal(f"{where}[{place}]", shown(product), "a product id, a whole number of 64 bits")
         return value
 
-    def _expect_none(self, fields: dict[str, Any] | None, known: tuple[str, ...], where: str) -> None:
-        for name in fields or ():
-            if name not in known:
-                raise _refusal(f"{where}{shown(name)[1:-1]}", "an unknown field", f"one of {', '.join(known)}")
+
+def _expect_known(fields: dict[str, Any], known: tuple[str, ...], where: str, further: tuple[str, ...] = ()) -> None:
+    """Raises Refusal where an object has a field that is not known; `further` have been taken out of it."""
+    for name in fields:
+        if name not in known:
+            raise _refusal(where, f"an unknown field {shown(name)}", f"only {', '.join((*known, *further))}")
 
 
 def _text(value: Any) -> str:
@@ -160,7 +163,7 @@ def _parsed(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _refusal("the body", error.msg, "JSON in UTF-8, whose numbers are finite", f"at {_place(error)}") from None
+        raise _refusal(f"the body, {_place(error)}", error.msg, "JSON in UTF-8, all of its numbers finite") from None
 
 
 def _place(error: orjson.JSONDecodeError) -> str:
@@ -175,11 +178,14 @@ def _expect_unique(body: bytes) -> None:
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             again = next(name for name in names if names.count(name) > 1)
-            raise _refusal(shown(again)[1:-1], "the field twice in one object", "every field once")
+            raise _refusal("the body", f"the field {shown(again)} twice in one object", "every field once")
         return found
 
-    json.loads(body, object_pairs_hook=unique)
+    try:
+        json.loads(body, object_pairs_hook=unique)
+    except RecursionError:  # in the first of two fields of a name: the second was what was checked
+        raise _refusal("the body", "deep nesting", "one object an instance") from None
 
 
-def _refusal(where: str, found: str, expected: str, place: str = "") -> Refusal:
-    return Refusal(400, f"{where}, {place}" if place else where, found, expected, CORRECT)
+def _refusal(where: str, found: str, expected: str) -> Refusal:
+    return Refusal(400, where, found, expected, CORRECT)

@@ -52,6 +52,7 @@ def run(settings: Settings) -> None:
         InputError: no usable model, or an address that another process has.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # else a line for whatever a stranger sends
     for stop in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal once more when it is done; a server that was told to stop has not failed.
         signal.signal(stop, lambda *_: None)
