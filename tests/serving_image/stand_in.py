@@ -74,17 +74,11 @@ class Serving(tf.Module):
         return self._top(tf.where(hidden, -np.inf, scores), k)
 
     def signatures(self) -> dict[str, Any]:
-        def traced(method: Any, **further: tf.TensorSpec) -> Any:
-            specs = {name: tf.TensorSpec([None], kind, name) for name, kind in COLUMNS.items()}
-            specs["k"] = tf.TensorSpec([None], tf.int32, "k")
-            return tf.function(method).get_concrete_function(**specs, **further)
-
-        recommend = traced(self._recommend)
-        excluding = traced(
-            self._excluding,
-            exclude=tf.TensorSpec([None, None], tf.int64, "exclude"),
-            category=tf.TensorSpec([None], tf.string, "category"),
-        )
+        """Functions with input signatures, of which TensorFlow stores the defaults."""
+        own = [tf.TensorSpec([None], kind, name) for name, kind in {"k": tf.int32, **COLUMNS}.items()]
+        further = [tf.TensorSpec([None, None], tf.int64, "exclude"), tf.TensorSpec([None], tf.string, "category")]
+        recommend = tf.function(self._recommend, input_signature=own)
+        excluding = tf.function(self._excluding, input_signature=[*further, *own])
         return {"serving_default": recommend, "recommend": recommend, "recommend_excluding": excluding}
 
 
