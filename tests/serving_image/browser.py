@@ -15,6 +15,8 @@ from websockets.sync.client import ClientConnection, connect
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
+NARROW = 600  # pixels; a screen below is a telephone's, whose scrollbars take no room
+
 
 def program() -> str | None:
     return next(filter(None, map(shutil.which, PROGRAMS)), None)
@@ -47,7 +49,8 @@ class Page:
                 return result
 
     def open(self, address: str, width: int = 1200, height: int = 1000, dark: bool = False) -> None:
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < NARROW}
+        self.send("Emulation.setDeviceMetricsOverride", **screen)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         self.send("Page.navigate", url=address)
