@@ -1,4 +1,4 @@
-"""`make bench-serve`: our server beside the plainest one, in turn, on two cores; then a soak, and requests to refuse."""
+"""`make bench-serve`: our server beside the plainest one, in turn, on two cores; a soak; requests to refuse."""
 
 import json
 import os

@@ -84,7 +84,9 @@ def wrong_shape(chance: random.Random) -> Made:
 
 
 def unknown_field(chance: random.Random) -> Made:
-    name = chance.choice(["customer", "Revenue", "", "k ", "__proto__", "ключ", "<script>alert(1)</script>", "\x00", "x" * 999])
+    name = chance.choice(
+        ["customer", "Revenue", "", "k ", "__proto__", "ключ", "<script>alert(1)</script>", "\x00", "x" * 999]
+    )
     wrong = [
         ask([{**instance(chance), name: 1}]),
         ask([instance(chance)], **{name: 1}),
@@ -120,7 +122,17 @@ def not_finite(chance: random.Random) -> Made:
 
 
 def not_utf8(chance: random.Random) -> Made:
-    wrong = [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf8\x88\x80\x80\x80", b"\xc0\xaf", b"\\ud800", b"\\udc00x", b"\x00", b"\n"]
+    wrong = [
+        b"\xff",
+        b"\xc3",
+        b"\xed\xa0\x80",
+        b"\xf8\x88\x80\x80\x80",
+        b"\xc0\xaf",
+        b"\\ud800",
+        b"\\udc00x",
+        b"\x00",
+        b"\n",
+    ]
     return post(b'{"instances": [{"cust_person_id": "a%sb"}]}' % chance.choice(wrong)), REFUSED
 
 
@@ -154,7 +166,9 @@ def huge(chance: random.Random) -> Made:
 
 def wrong_route(chance: random.Random) -> Made:
     method = chance.choice(["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])
-    path = chance.choice(["/predict/", "/../etc/passwd", "/%2e%2e/x", "/households/nobody", "/Predict", "//predict", "/<script>"])
+    path = chance.choice(
+        ["/predict/", "/../etc/passwd", "/%2e%2e/x", "/households/nobody", "/Predict", "//predict", "/<script>"]
+    )
     wrong = [f"{method} ROUTE HTTP/1.1", f"GET {path} HTTP/1.1", f"POST {path} HTTP/1.1", "POST /health HTTP/1.1"]
     return f"{chance.choice(wrong)}\r\nHost: shop\r\nContent-Length: 0\r\n\r\n".encode(), REFUSED
 

@@ -1,4 +1,4 @@
-"""The peer of `make bench-serve`: the same SavedModel behind the plainest FastAPI handler, as its tutorial writes it."""
+"""The peer of `make bench-serve`: the same SavedModel behind the plainest FastAPI handler, as tutorials write it."""
 
 import os
 from typing import Any

@@ -35,7 +35,9 @@ def exported(log: str, release: str) -> str:
     from components.evaluator.evaluate import evaluate
     from components.exporter.export import export
 
-    model, data, words, report = (storage.join(log, name) for name in ("model", "examples", "vocabularies.json", "evaluation"))
+    model, data, words, report = (
+        storage.join(log, name) for name in ("model", "examples", "vocabularies.json", "evaluation")
+    )
     if not os.path.exists(report):
         evaluate(model=model, examples=data, vocabularies=words, output_path=report, must_beat="none")
     export(model=model, examples=data, evaluation=report, output_path=release)
@@ -48,7 +50,10 @@ def customers(folder: str, count: int) -> list[dict[str, Any]]:
     _, first = np.unique(rows[schema.CUSTOMER].astype(bytes), return_index=True)
     chosen = first[:count].tolist()
     return [
-        {name: rows[name][row].decode() if kind == "string" else float(rows[name][row]) for name, kind in COLUMNS.items()}
+        {
+            name: rows[name][row].decode() if kind == "string" else float(rows[name][row])
+            for name, kind in COLUMNS.items()
+        }
         for row in chosen
     ]
 

@@ -1,5 +1,6 @@
 """Sends raw requests and judges the answers: a status as expected, a reason, and nothing of the server's insides."""
 
+import contextlib
 import json
 import re
 import socket
@@ -20,18 +21,14 @@ def exchange(port: int, raw: bytes) -> tuple[int, bytes]:
     """
     with socket.create_connection(("127.0.0.1", port), SECONDS) as connection:
         answer = b""
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused before it was complete
             connection.sendall(raw)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # refused before it was complete; the answer is there
-        try:
+        with contextlib.suppress(ConnectionResetError, TimeoutError):
             while not _complete(answer):
                 part = connection.recv(1 << 16)
                 if not part:
                     break
                 answer += part
-        except (ConnectionResetError, TimeoutError):
-            pass
     head, _, body = answer.partition(b"\r\n\r\n")
     match = re.match(rb"HTTP/1\.1 (\d{3}) ", head)
     return (int(match[1]) if match else 0), body
@@ -40,7 +37,7 @@ def exchange(port: int, raw: bytes) -> tuple[int, bytes]:
 def _complete(answer: bytes) -> bool:
     head, end, body = answer.partition(b"\r\n\r\n")
     length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
-    return bool(end and length) and len(body) >= int(length[1])
+    return bool(end) and length is not None and len(body) >= int(length[1])
 
 
 def judge(request: Request, status: int, body: bytes) -> str:
@@ -55,7 +52,9 @@ def judge(request: Request, status: int, body: bytes) -> str:
         error = json.loads(body)["error"]
     except ValueError:
         return "" if body.strip() else f"status {status} without a reason"  # not even HTTP: a line of text
-    return "" if error["field"] and error["found"] and error["expected"] and error["remedy"] else f"half a reason: {error}"
+    return (
+        "" if error["field"] and error["found"] and error["expected"] and error["remedy"] else f"half a reason: {error}"
+    )
 
 
 def wrong(port: int, requests: Iterable[Request], threads: int = 8) -> list[str]:

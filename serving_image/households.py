@@ -1,6 +1,7 @@
 """The page's households: the customers of a test split, what they bought before it and what they bought in it."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from components.common.staging import staged
 from serving_image.rows import Column
 
 HISTORY = ("train", "validation")
-KINDS = {"string": bytes.decode, "int64": int, "float": float}
+KINDS: dict[str, Callable[[Any], Any]] = {"string": bytes.decode, "int64": int, "float": float}
 
 
 class Households:

@@ -11,6 +11,7 @@ from serving_image.service import Service
 
 log = logging.getLogger("serving")
 JSON = (b"content-type", b"application/json")
+NOTHING: tuple[tuple[bytes, bytes], ...] = ()
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 INTERNAL = orjson.dumps(
     {"error": {"field": "", "found": "an error of ours", "expected": "an answer", "remedy": "See the server's log."}}
@@ -20,11 +21,9 @@ INTERNAL = orjson.dumps(
 async def predict(service: Service, scope: bodies.Scope, receive: bodies.Receive, send: bodies.Send) -> None:
     """Answers one predict request, whatever it is, with JSON: predictions, or an error with a reason."""
     started = time.perf_counter()
-    status, extra = 200, ()
+    status, extra = 200, NOTHING
     try:
-        if scope["method"] != "POST":
-            found, remedy = scope["method"], "Send the instances by POST."
-            raise Refusal(405, "the method", found, "POST", remedy, ((b"allow", b"POST"),))
+        _expect_post(scope)
         body = await bodies.read(scope, receive, service.limits.body, service.body_seconds)
         loaded = service.loaded()
         rows = loaded.reader.read(body)
@@ -41,3 +40,9 @@ async def predict(service: Service, scope: bodies.Scope, receive: bodies.Receive
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
     service.metrics.predicted(status, time.perf_counter() - started)
+
+
+def _expect_post(scope: bodies.Scope) -> None:
+    if scope["method"] != "POST":
+        found, remedy = scope["method"], "Send the instances by POST."
+        raise Refusal(405, "the method", found, "POST", remedy, ((b"allow", b"POST"),))

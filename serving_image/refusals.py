@@ -7,7 +7,7 @@ from components.common.errors import InputError
 FOUND = 80  # characters of a wrong value that are repeated
 
 
-class Refusal(InputError):
+class Refusal(InputError):  # noqa: N818  an answer to a request, not an error of ours
     """A request that is not answered as it wished.
 
     Args:

@@ -56,7 +56,7 @@ class Reader:
         self.columns = [(column.name, CHECKS[column.kind], column.default) for column in columns]
 
     def read(self, body: bytes) -> list[Row]:
-        """The rows of {"instances": [{column: value, "k": 10, "exclude": [1, 2], "category": "…"}], "parameters": {"k": 10}}.
+        """The rows of {"instances": [{column: …, "k": 10, "exclude": [1], "category": "…"}], "parameters": {"k": 10}}.
 
         Everything in an instance is optional; null is as good as nothing. An unknown field is refused: a column whose
         name has a slip would silently cost quality.

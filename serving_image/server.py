@@ -56,7 +56,10 @@ def run(settings: Settings) -> None:
     for stop in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal once more when it is done; a server that was told to stop has not failed.
         signal.signal(stop, lambda *_: None)
-    with _listening(settings.host, settings.port) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        _listening(settings.host, settings.port) as listener,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         runner.run(_serve(settings, listener))
 
 
@@ -84,7 +87,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     threading.Thread(target=_load, args=(settings, service, say), daemon=True).start()
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    loaded.add_done_callback(lambda done: done.exception() or _announce(address, service))
+    loaded.add_done_callback(lambda done: _announce(done, address, service))
     try:
         await server.serve([listener])
     finally:
@@ -116,7 +119,9 @@ def _loaded(loaded: "asyncio.Future[None]", server: uvicorn.Server, error: BaseE
         server.should_exit = True
 
 
-def _announce(address: str, service: Service) -> None:
+def _announce(loaded: "asyncio.Future[None]", address: str, service: Service) -> None:
+    if loaded.cancelled() or loaded.exception():
+        return
     model = service.loaded()
     print(f"model {model.version}, {len(model.model.catalogue):,} products: {address}", file=sys.stderr, flush=True)
 
@@ -127,6 +132,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
-        raise InputError(f"{host}:{port}", str(error), "an address that is free", "Choose another port or host.") from None
+        raise InputError(
+            f"{host}:{port}", str(error), "an address that is free", "Choose another port or host."
+        ) from None
     with listener:
         yield listener

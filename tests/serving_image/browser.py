@@ -83,7 +83,13 @@ def page() -> Iterator[Page]:
     if command is None:
         raise RuntimeError(f"none of {', '.join(PROGRAMS)} is installed")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", f"--user-data-dir={folder}"]
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--remote-debugging-port=0",
+            f"--user-data-dir={folder}",
+        ]
         process = subprocess.Popen([command, *flags], stderr=subprocess.DEVNULL, start_new_session=True)
         try:
             chosen = Path(folder, "DevToolsActivePort")

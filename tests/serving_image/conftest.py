@@ -29,7 +29,7 @@ IDS = [product[0] for product in TABLE]
 
 def expected(
     customer: str = "",
-    revenue: float = stand_in.DEFAULTS["revenue"],
+    revenue: float = stand_in.REVENUE,
     k: int = PRODUCTS,
     exclude: tuple[int, ...] = (),
     category: str = "",
@@ -38,9 +38,7 @@ def expected(
     query = np.array(CUSTOMERS.get(customer, [0.0] * WIDTH)) + 1e-6 * revenue
     scores = CANDIDATES.astype("f8") @ query
     allowed = [
-        place
-        for place, product in enumerate(TABLE)
-        if product[0] not in exclude and category in ("", product[2])
+        place for place, product in enumerate(TABLE) if product[0] not in exclude and category in ("", product[2])
     ]
     best = sorted(allowed, key=lambda place: -scores[place])[:k]
     return [IDS[place] for place in best], scores[best].tolist()

@@ -12,7 +12,9 @@ from tests.components.fake_model import Lookup
 
 K = 100
 COLUMNS = {"cust_person_id": tf.string, "revenue": tf.float32, "city": tf.string}
-DEFAULTS = {"cust_person_id": "", "revenue": 5.0, "city": ""}
+REVENUE = 5.0  # where it is not given
+TEXT_LEFT_OUT, REVENUE_LEFT_OUT, K_LEFT_OUT = tf.constant([""]), tf.constant([REVENUE]), tf.constant([K])
+NOTHING_EXCLUDED = tf.zeros([1, 0], tf.int64)
 
 Embed = Callable[..., dict[str, tf.Tensor]]
 
@@ -51,21 +53,21 @@ class Serving(tf.Module):
 
     def _recommend(
         self,
-        k: tf.Tensor = tf.constant([K]),
-        cust_person_id: tf.Tensor = tf.constant([DEFAULTS["cust_person_id"]]),
-        revenue: tf.Tensor = tf.constant([DEFAULTS["revenue"]]),
-        city: tf.Tensor = tf.constant([DEFAULTS["city"]]),
+        k: tf.Tensor = K_LEFT_OUT,
+        cust_person_id: tf.Tensor = TEXT_LEFT_OUT,
+        revenue: tf.Tensor = REVENUE_LEFT_OUT,
+        city: tf.Tensor = TEXT_LEFT_OUT,
     ) -> dict[str, tf.Tensor]:
         return self._top(self._scores({"cust_person_id": cust_person_id, "revenue": revenue, "city": city}), k)
 
     def _excluding(
         self,
-        exclude: tf.Tensor = tf.zeros([1, 0], tf.int64),
-        category: tf.Tensor = tf.constant([""]),
-        k: tf.Tensor = tf.constant([K]),
-        cust_person_id: tf.Tensor = tf.constant([DEFAULTS["cust_person_id"]]),
-        revenue: tf.Tensor = tf.constant([DEFAULTS["revenue"]]),
-        city: tf.Tensor = tf.constant([DEFAULTS["city"]]),
+        exclude: tf.Tensor = NOTHING_EXCLUDED,
+        category: tf.Tensor = TEXT_LEFT_OUT,
+        k: tf.Tensor = K_LEFT_OUT,
+        cust_person_id: tf.Tensor = TEXT_LEFT_OUT,
+        revenue: tf.Tensor = REVENUE_LEFT_OUT,
+        city: tf.Tensor = TEXT_LEFT_OUT,
     ) -> dict[str, tf.Tensor]:
         scores = self._scores({"cust_person_id": cust_person_id, "revenue": revenue, "city": city})
         hidden = tf.reduce_any(exclude[:, :, None] == self.ids[None, None], axis=1)
@@ -93,7 +95,12 @@ def write(
     """Writes release/ with a saved_model/ of `Serving`; `release` holds further keys of release.json."""
     module = Serving(embed, candidates, products, keep)
     tf.saved_model.save(module, str(folder / "saved_model"), module.signatures())
-    document = {"format_version": 2, "model_version": "stand-in", "verdict": {"promote": True, "reasons": []}, **release}
+    document = {
+        "format_version": 2,
+        "model_version": "stand-in",
+        "verdict": {"promote": True, "reasons": []},
+        **release,
+    }
     (folder / "release.json").write_text(json.dumps(document), encoding="utf-8")
     return str(folder)
 

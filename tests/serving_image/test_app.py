@@ -179,7 +179,7 @@ def test_too_many_waiting(model: Model) -> None:
     service.ready(model, {})
 
     async def conversation(client: httpx.AsyncClient) -> list[httpx.Response]:
-        body = {"instances": [{}, {}]}
+        body: dict[str, Any] = {"instances": [{}, {}]}
         return await asyncio.gather(*(client.post("/predict", json=body) for _ in range(8)))
 
     responses: list[httpx.Response] = talk(service, conversation)

@@ -18,7 +18,7 @@ from tests.serving_image import stand_in
 from tests.serving_image.conftest import CUSTOMERS, IDS, PRODUCTS, check
 
 
-def row(customer: str = "", revenue: float = stand_in.DEFAULTS["revenue"], **wanted: Any) -> Row:
+def row(customer: str = "", revenue: float = stand_in.REVENUE, **wanted: Any) -> Row:
     return Row(("", customer, revenue), wanted.get("k", 10), wanted.get("exclude", ()), wanted.get("category", ""))
 
 
@@ -26,7 +26,7 @@ def test_columns_and_their_defaults_are_the_signatures(model: Model) -> None:
     assert model.columns == [
         Column("city", "string", ""),
         Column("cust_person_id", "string", ""),
-        Column("revenue", "float", stand_in.DEFAULTS["revenue"]),
+        Column("revenue", "float", stand_in.REVENUE),
     ]
     assert len(model.catalogue) == model.default_k == PRODUCTS
     assert model.catalogue.categories() == ["part 0", "part 1", "part 2"]
@@ -84,7 +84,7 @@ def test_a_damaged_model(release: str, tmp_path: Path) -> None:
     Path(tmp_path, "m", "saved_model.pb").write_bytes(b"\xff" * 100)
     with pytest.raises(InputError, match=r"damage \("):
         Model(str(tmp_path / "m"))
-    with pytest.raises(InputError, match="no saved_model.pb"):
+    with pytest.raises(InputError, match=r"no saved_model\.pb"):
         Model(str(tmp_path))
 
 
@@ -96,7 +96,7 @@ def test_where_a_release_is(release: str, tmp_path: Path) -> None:
     for nothing in ("", str(tmp_path / "none")):
         with pytest.raises(InputError, match="found nothing"):
             releases.locate(nothing)
-    with pytest.raises(InputError, match="neither release.json nor saved_model.pb"):
+    with pytest.raises(InputError, match=r"neither release\.json nor saved_model\.pb"):
         releases.locate(str(tmp_path))
 
 

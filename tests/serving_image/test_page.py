@@ -84,7 +84,7 @@ def test_a_household_its_history_and_its_exclusions(server: Running, page: brows
 def test_an_address_keeps_what_was_chosen(server: Running, page: browser.Page) -> None:
     page.open(f"http://127.0.0.1:{server.port}/?household=dan&category=Household&exclude=15&k=5&hide=1")
     shown(page, 14)
-    assert page.value("document.querySelector('#chips button').textContent") == "15 ×"
+    assert page.value("document.querySelector('#chips button').textContent").startswith("15 ")
 
 
 def test_the_keyboard_is_enough(server: Running, page: browser.Page) -> None:
