@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -53,17 +54,19 @@ def run(settings: Settings) -> None:
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # else a line for whatever a stranger sends
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises the signal once more when it is done; a server that was told to stop has not failed.
-        signal.signal(stop, lambda *_: None)
     with (
         _listening(settings.host, settings.port) as listener,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(_serve(settings, listener))
+        loading = runner.run(_serve(settings, listener))
+    if loading.is_alive():
+        # Python's own end would pull the ground from under TensorFlow's threads, and abort.
+        sys.stderr.flush()
+        os._exit(0)
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket) -> threading.Thread:
+    """Serves until it is told to stop; returns the thread that loads the model, which may not be done."""
     service = Service(settings.limits, settings.max_batch, settings.max_waiting, settings.body_seconds)
     config = uvicorn.Config(
         App(service, settings.health_route, settings.predict_route),
@@ -84,16 +87,22 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             loop.call_soon_threadsafe(_loaded, loaded, server, error)
 
     # A thread that the process does not wait for: a server may be stopped while its model is still on its way.
-    threading.Thread(target=_load, args=(settings, service, say), daemon=True).start()
+    loading = threading.Thread(target=_load, args=(settings, service, say), daemon=True)
+    loading.start()
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     loaded.add_done_callback(lambda done: _announce(done, address, service))
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal once more when it is done; a server that was told to stop has not failed.
+        signal.signal(stop, lambda *_: None)
     try:
         await server.serve([listener])
     finally:
         service.close()
     if loaded.done():
         loaded.result()
+        loading.join()
+    return loading
 
 
 def _load(settings: Settings, service: Service, say: Callable[..., None]) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -143,7 +144,11 @@ def test_a_port_that_another_has(server: Running, release: str) -> None:
     assert f"127.0.0.1:{server.port}: found" in errors
 
 
-def test_it_stops_while_it_loads(release: str) -> None:
+@pytest.mark.parametrize(
+    "seconds", [0, *(pytest.param(seconds, marks=pytest.mark.slow) for seconds in (1, 2, 3, 4, 6))]
+)
+def test_it_stops_while_it_loads(release: str, seconds: float) -> None:
+    """Whatever TensorFlow is at when the signal comes."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = start("--release", release, "--port", str(port))
@@ -157,6 +162,7 @@ def test_it_stops_while_it_loads(release: str) -> None:
         except urllib.error.URLError:
             assert process.poll() is None
     assert status in (200, 503)
+    time.sleep(seconds)
     process.terminate()
     _, errors = process.communicate()
     assert process.returncode == 0, errors
