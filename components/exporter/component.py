@@ -13,7 +13,7 @@ def exporter(
     release: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Proves that the saved model recommends what its towers say, for all test customers, and releases it.
+    """Builds the served model from the Trainer's towers, proves it on the test split, and releases it.
 
     It obeys the evaluation's verdict: after a no, the release holds release.json alone, which says so.
 
@@ -21,7 +21,7 @@ def exporter(
         model: The Trainer's model.
         examples: The DataExtractor's examples.
         evaluation: The Evaluator's evaluation of this model.
-        release: saved_model/, embeddings/ for Vertex AI Vector Search, release.json.
+        release: saved_model/, embeddings/ and index.json for Vertex AI Vector Search, release.json.
         metrics: Whether the model was promoted, and what the proof covered.
     """
     from components.exporter.export import export

@@ -220,7 +220,8 @@ def test_the_whole_pipeline(client: docker.DockerClient, spec: str, small_log: t
     assert 0 not in owners
     # What the containers released recommends here, too.
     model = saved_models.SavedModel(artifacts["exporter.release"], saved_models.RETRIEVAL_MODEL)
-    products = model({"cust_person_id": np.array([b"customer 3"], object)})["product_ids"]
+    asked = {"cust_person_id": np.array([b"customer 3"], object), "k": np.array([10], np.int32)}
+    products = model(asked)["product_ids"]
     assert products.shape == (1, 10)
 
 
