@@ -14,9 +14,11 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import fsspec
 import pytest
 
 from benchmarks import serve_fuzz, serve_send
+from tests.servers.storage import BUCKET, storage_server
 from tests.serving_image.conftest import check
 
 
@@ -167,3 +169,19 @@ def test_it_stops_while_it_loads(release: str, seconds: float) -> None:
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+def test_a_release_in_a_bucket(release: str) -> None:
+    with storage_server():
+        uri = f"gs://{BUCKET}/models/7/release"
+        files, inner = fsspec.core.url_to_fs(uri)
+        files.put(release, inner, recursive=True)
+        with running("--port", "0", AIP_STORAGE_URI=uri) as server:
+            assert fetch(server.port, "/health")["model_version"] == "stand-in"
+            answer = fetch(server.port, "/predict", {"instances": [{"cust_person_id": "клиент 1", "k": 4}]})
+            check(answer["predictions"][0], "клиент 1", k=4)
+        nowhere = start("--port", "0", AIP_STORAGE_URI=f"gs://{BUCKET}/nowhere")
+        _, errors = nowhere.communicate()
+    assert nowhere.returncode == 2
+    assert f"gs://{BUCKET}/nowhere: found nothing there" in errors
