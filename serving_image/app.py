@@ -80,7 +80,7 @@ class App:
                 "columns": [column._asdict() for column in model.columns],
                 "products": len(model.catalogue),
                 "categories": model.catalogue.categories(),
-                "default_k": model.default_k,
+                "default_k": loaded.default_k,
                 "limits": self.service.limits._asdict(),
                 "households": loaded.households is not None,
                 "metrics": loaded.release.get("metrics", {}),

@@ -25,7 +25,6 @@ def serve(
     max_batch: int = 256,
     max_waiting: int = 1024,
     body_seconds: float = 10.0,
-    threads: int = 0,
 ) -> None:
     """Serves a release over HTTP, by the contract of Vertex AI's prediction containers, until SIGTERM.
 
@@ -45,7 +44,6 @@ def serve(
         max_batch: Instances that a call of the model takes from several requests; 1 turns batching off.
         max_waiting: Instances that may wait for the model; requests beyond are answered 503.
         body_seconds: How long a request's body may take to arrive.
-        threads: Of TensorFlow's operations; 0 lets it choose.
     """
     limits = Limits(max_body, max_instances, max_k, max_exclude)
     for flag, value in {**limits._asdict(), "batch": max_batch, "waiting": max_waiting}.items():
@@ -62,7 +60,6 @@ def serve(
             max_batch=max_batch,
             max_waiting=max_waiting,
             body_seconds=body_seconds,
-            threads=threads,
         )
     )
 

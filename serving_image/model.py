@@ -1,6 +1,5 @@
 """The SavedModel of a release: its signatures, called with a batch of rows."""
 
-import contextlib
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -32,17 +31,14 @@ class Model:
 
     Args:
         folder: A local folder with saved_model.pb.
-        threads: Of TensorFlow's operations; 0 lets it choose.
 
     Raises:
         InputError: not there, not readable, or without the signatures of an Exporter's model.
     """
 
-    def __init__(self, folder: str, threads: int = 0):
+    def __init__(self, folder: str):
         import tensorflow as tf
 
-        if threads:
-            _limit_threads(threads)
         self.folder = folder
         self.loaded = _load(folder)  # kept: a signature does not keep its variables alive
         signatures = self.loaded.signatures
@@ -52,6 +48,8 @@ class Model:
         kinds = {tf.string: "string", tf.int64: "int64", tf.int32: "int64", tf.float32: "float"}
         defaults = _defaults(folder)
         names = [name for name in inputs if name not in OPTIONS]
+        if not names:
+            raise InputError(folder, "no customer column", "at least one", EXPORT_AGAIN)
         self.columns = [
             Column(name, kinds[inputs[name].dtype], _default(kinds[inputs[name].dtype], defaults.get(name)))
             for name in sorted(names)
@@ -100,8 +98,6 @@ class Model:
             column.name: tf.constant(list(values), self.dtypes[column.name])
             for column, values in zip(self.columns, zip(*(row.values for row in rows), strict=True), strict=True)
         }
-        if not inputs:
-            raise InputError(self.folder, "no customer column", "at least one", EXPORT_AGAIN)
         inputs["k"] = tf.constant(ks if min(ks) < max(ks) else ks[:1], tf.int32)
         if rows[0].exclude or rows[0].category:
             known = [[product for product in row.exclude if product in self.catalogue.known] for row in rows]
@@ -172,11 +168,3 @@ def _default(kind: str, value: Any) -> Any:
     if kind == "string":
         return value.decode(errors="replace") if isinstance(value, bytes) else ""
     return (int if kind == "int64" else float)(value or 0)
-
-
-def _limit_threads(threads: int) -> None:
-    import tensorflow as tf
-
-    with contextlib.suppress(RuntimeError):  # another model of this process has fixed it
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -43,7 +43,6 @@ class Settings:
     max_batch: int = 256
     max_waiting: int = 1024
     body_seconds: float = 10.0
-    threads: int = 0
 
 
 def run(settings: Settings) -> None:
@@ -109,7 +108,7 @@ def _load(settings: Settings, service: Service, say: Callable[..., None]) -> Non
     try:
         with staged(settings.release) as local:
             folder, document = release.locate(local)
-            model = Model(folder, settings.threads)
+            model = Model(folder)
         model.warm_up()
         households = Households(settings.examples, model.columns) if settings.examples else None
         gc.collect()
