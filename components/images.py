@@ -1,9 +1,10 @@
-"""The two container images, and where an artifact lies for the code that runs in them."""
+"""The three container images, and where an artifact lies for the code that runs in them."""
 
 from kfp import dsl
 
 DATA_IMAGE = "metro-recs/data:latest"
 TRAINER_IMAGE = "metro-recs/trainer:latest"
+SERVING_IMAGE = "metro-recs/serving:latest"  # no component runs in it: it answers customers
 
 
 def location(artifact: dsl.Artifact) -> str:
