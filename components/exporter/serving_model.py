@@ -88,7 +88,7 @@ class ServingModel(tf.Module):
         for column in self._columns:
             values = raw[column]
             if values.dtype == tf.int64:
-                values = tf.where(values == NOW, tf.cast(tf.timestamp(), tf.int64), values)
+                values = _timed(values)
             columns[column] = tf.broadcast_to(values, shape)
         return self._query.signatures[saved_models.SERVING](**columns)["embedding"]
 
@@ -139,6 +139,16 @@ class ServingModel(tf.Module):
         for name, values in self._texts.items():
             outputs[name] = tf.where(shown, tf.gather(values, places), "")
         return outputs
+
+
+def _timed(values: tf.Tensor) -> tf.Tensor:
+    """The clock is read only where it is asked for: a process that wants to be deterministic may not read it."""
+    missing = values == NOW
+    return tf.cond(
+        tf.reduce_any(missing),
+        lambda: tf.where(missing, tf.cast(tf.timestamp(), tf.int64), values),
+        lambda: values,
+    )
 
 
 def _rows(*given: tf.Tensor) -> tf.Tensor:
