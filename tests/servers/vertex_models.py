@@ -25,7 +25,10 @@ def upload(state: State, call: Call) -> dict[str, Any]:
     if "artifactUri" in model:
         vertex_checks.check_uri(model["artifactUri"], "model.artifactUri")
     if "containerSpec" in model:
-        vertex_checks.check_image(model["containerSpec"].get("imageUri", ""), "model.containerSpec")
+        image = model["containerSpec"].get("imageUri", "")
+        vertex_checks.check_image(image, "model.containerSpec")
+        if "/vertex-ai/prediction/tf" in image:
+            _expect_saved_model(state, model.get("artifactUri", ""))
     aliases = model.pop("versionAliases", [])
     for alias in aliases:
         _expect_alias(alias)
@@ -61,6 +64,7 @@ def list_versions(state: State, call: Call) -> dict[str, Any]:
 
 def merge_aliases(state: State, call: Call) -> dict[str, Any]:
     """models.mergeVersionAliases: adds aliases to a version, and takes those away that follow a dash."""
+    expect(re.search(r"@\d+$", call.name), "The name must include a version ID explicitly.")
     wanted = parsed(call.body, call.types.MergeVersionAliasesRequest).get("versionAliases", [])
     expect(wanted, "versionAliases is required.")
     version = version_of(state, call.name)
@@ -72,6 +76,40 @@ def merge_aliases(state: State, call: Call) -> dict[str, Any]:
     added = [alias for alias in wanted if not alias.startswith("-")]
     _alias(state, version["name"], version["versionId"], added)
     return version
+
+
+def patch_model(state: State, call: Call) -> dict[str, Any]:
+    """models.patch: of a version where the name has one, else of the model; not of both at once.
+
+    Labels of the model and of the version are merged when they are told; this server keeps those of versions alone.
+    """
+    has_version = "@" in call.name
+    allowed = ("versionDescription", "labels") if has_version else ("displayName", "description")
+    version, change = version_of(state, call.name), parsed(call.body, call.types.Model)
+    for path in vertex_checks.update_mask(call.query, allowed):
+        if path == "labels":
+            vertex_checks.check_labels(change.get("labels", {}))
+        for each in [version] if has_version else _versions(state, call.name):
+            each[path] = change.get(path, {} if path == "labels" else "")
+    version["versionUpdateTime"] = version["updateTime"] = now()
+    return version
+
+
+def import_evaluation(state: State, call: Call) -> dict[str, Any]:
+    """models.evaluations.import, of a version."""
+    version = version_of(state, call.name.removesuffix("/evaluations"))
+    evaluation = parsed(call.body, call.types.ImportModelEvaluationRequest).get("modelEvaluation", {})
+    vertex_checks.check_uri(evaluation.get("metricsSchemaUri", ""), "modelEvaluation.metricsSchemaUri")
+    expect(evaluation.get("metrics"), "modelEvaluation.metrics is required.")
+    name = f"{version['name']}@{version['versionId']}/evaluations/{state.new_id()}"
+    return state.put(name, evaluation)
+
+
+def list_evaluations(state: State, call: Call) -> dict[str, Any]:
+    """models.evaluations.list, of a version."""
+    version = version_of(state, call.name.removesuffix("/evaluations"))
+    found = state.below(f"{version['name']}@{version['versionId']}/evaluations")
+    return vertex_listing.page("modelEvaluations", found, call.query)
 
 
 def delete_model(state: State, call: Call) -> dict[str, Any]:
@@ -177,7 +215,7 @@ def version_of(state: State, name: str) -> dict[str, Any]:
 
 def _versions(state: State, name: str) -> list[dict[str, Any]]:
     state.get(name)
-    return [version for key, version in state.resources.items() if key.startswith(f"{name}@")]
+    return [version for key, version in state.resources.items() if re.fullmatch(rf"{re.escape(name)}@\d+", key)]
 
 
 def _alias(state: State, name: str, number: str, aliases: list[str]) -> None:
@@ -188,6 +226,14 @@ def _alias(state: State, name: str, number: str, aliases: list[str]) -> None:
     version["versionAliases"] = [*version["versionAliases"], *dict.fromkeys(aliases)]
     version["versionUpdateTime"] = version["updateTime"] = now()
     state.resources[name] = version_of(state, name)
+
+
+def _expect_saved_model(state: State, uri: str) -> None:
+    """Google's own containers of TensorFlow want the SavedModel itself."""
+    folder = state.folder / uri.removeprefix("gs://")
+    if not (folder / "saved_model.pb").is_file():
+        message = f"Model directory {uri} is expected to contain exactly one of: [saved_model.pb, saved_model.pbtxt]."
+        raise RefusedError(message, "FAILED_PRECONDITION")
 
 
 def _expect_alias(alias: str) -> None:
@@ -211,6 +257,9 @@ ROUTES: dict[tuple[str, str, str], Callable[[State, Call], Any]] = {
     ("GET", "models/*", ""): get_model,
     ("GET", "models/*", "listVersions"): list_versions,
     ("POST", "models/*", "mergeVersionAliases"): merge_aliases,
+    ("PATCH", "models/*", ""): patch_model,
+    ("POST", "models/*/evaluations", "import"): import_evaluation,
+    ("GET", "models/*/evaluations", ""): list_evaluations,
     ("DELETE", "models/*", ""): delete_model,
     ("DELETE", "models/*", "deleteVersion"): delete_version,
     ("POST", "endpoints", ""): create_endpoint,

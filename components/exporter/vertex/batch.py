@@ -21,12 +21,12 @@ from components.exporter.vertex.recommend import IDS, NAMES, PADDING, SCORES, Re
 FILE, FACTS = "recommendations.parquet", "_batch.json"  # readers of a folder of Parquet pass over names with _
 COLUMNS = pa.schema(
     [
-        (schema.CUSTOMER, pa.string()),
-        ("rank", pa.int64()),
-        (schema.PRODUCT, pa.int64()),
-        (schema.NAME, pa.string()),
-        ("score", pa.float32()),
-        ("model_version", pa.string()),
+        pa.field(schema.CUSTOMER, pa.string()),
+        pa.field("rank", pa.int64()),
+        pa.field(schema.PRODUCT, pa.int64()),
+        pa.field(schema.NAME, pa.string()),
+        pa.field("score", pa.float32()),
+        pa.field("model_version", pa.string()),
     ]
 )
 BYTES_A_SCORE = 16  # that a request takes, about, for each customer and product
