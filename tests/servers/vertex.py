@@ -26,6 +26,7 @@ from gcp_storage_emulator.server import RequestHandler, Router
 
 from tests.servers import (
     storage,
+    vertex_endpoints,
     vertex_faults,
     vertex_indexes,
     vertex_jobs,
@@ -58,6 +59,7 @@ ROUTES: dict[tuple[str, str, str], Handle] = {  # by method, resource with * for
     ("POST", "customJobs/*", "cancel"): vertex_jobs.cancel,
     ("DELETE", "customJobs/*", ""): delete_ended,
     **vertex_models.ROUTES,
+    **vertex_endpoints.ROUTES,
     **vertex_indexes.ROUTES,
     **vertex_metadata.ROUTES,
 }
@@ -65,6 +67,7 @@ ROUTES: dict[tuple[str, str, str], Handle] = {  # by method, resource with * for
 KINDS = (
     *("pipelineJobs", "schedules", "customJobs"),
     *vertex_models.KINDS,
+    *vertex_endpoints.KINDS,
     *vertex_indexes.KINDS,
     *vertex_metadata.KINDS,
 )
@@ -217,9 +220,8 @@ class VertexServer:
         pattern = "/".join("*" if number % 2 else part for number, part in enumerate(parts))
         if fault := self.faults.take("operation", method, path):
             error = {"code": CODES[fault.status][1], "message": fault.message}
-            return self.state.operation(
-                call.name, "DeleteOperationMetadata", "google.protobuf.Empty", {}, {"error": error}
-            )
+            told = {"error": error}
+            return self.state.operation(parent, "DeleteOperationMetadata", "google.protobuf.Empty", {}, told)
         handle = ROUTES.get((method, pattern, verb or ""))
         if handle:
             return handle(self.state, call)

@@ -10,6 +10,7 @@ from components.exporter.vertex import calls, registry, vector_search, versions
 from components.exporter.vertex import endpoint as endpoints
 from components.exporter.vertex import release as releases
 from components.exporter.vertex.endpoint import Deployment
+from components.exporter.vertex.journal import Journal
 from components.exporter.vertex.registry import Registration
 from components.exporter.vertex.rollback import roll_back
 from components.exporter.vertex.vector_search import Search
@@ -54,7 +55,8 @@ def deploy(where: Where, deployment: Deployment, *, release: str, model_name: st
     if version is None:
         remedy = "Register it first: python -m components.exporter.vertex register."
         raise InputError(f"model {model_name}", f"no version of {release}", "one", remedy)
-    endpoints.deploy(where, version, deployment)
+    made = endpoints.deploy(where, version, deployment)
+    Journal(read.folder, where.parent).note(endpoint=made.name)
 
 
 def index(where: Where, search: Search, *, release: str) -> None:

@@ -52,7 +52,7 @@ class Deployment:
         return DedicatedResources(machine_spec=machine, min_replica_count=self.min_replicas, max_replica_count=most)
 
 
-def deploy(where: Where, version: Any, deployment: Deployment) -> dict[str, int]:
+def deploy(where: Where, version: Any, deployment: Deployment) -> Any:
     """Serves a version, and takes down versions that have no traffic left, but for the champion and the one before.
 
     Running it again changes nothing, or only the traffic.
@@ -63,7 +63,7 @@ def deploy(where: Where, version: Any, deployment: Deployment) -> dict[str, int]
         deployment: Where and how.
 
     Returns:
-        Percent of the traffic by the model's version.
+        The endpoint, a google.cloud.aiplatform_v1.Endpoint.
 
     Raises:
         InputError: for what the user can put right.
@@ -76,11 +76,11 @@ def deploy(where: Where, version: Any, deployment: Deployment) -> dict[str, int]
         endpoint = calls.again(lambda: _found_or_created(where, client, display_name), "creating the endpoint")
         give(client, endpoint.name, version, deployment.traffic, deployment.resources, deployment.serving_account)
         _clear(client, endpoint.name, version, _ways_back(where, version))
-        shares = shares_of(client.get_endpoint(name=endpoint.name, timeout=SECONDS))
-    said = ", ".join(f"version {number} {share}%" for number, share in shares.items())
+        endpoint = client.get_endpoint(name=endpoint.name, timeout=SECONDS)
+    said = ", ".join(f"version {number} {share}%" for number, share in shares_of(endpoint).items())
     page = where.console(f"online-prediction/locations/{where.location}/endpoints/{calls.identifier(endpoint.name)}")
     print(f"{display_name}: {said}\n{page}")
-    return shares
+    return endpoint
 
 
 def give(client: Any, name: str, version: Any, traffic: int, resources: Any, account: str = "") -> None:

@@ -6,6 +6,7 @@ from components.common.errors import InputError
 from components.common.google import Where
 from components.exporter.vertex import endpoint, registry, release, vector_search, versions
 from components.exporter.vertex.endpoint import MACHINE, Deployment
+from components.exporter.vertex.journal import Journal
 from components.exporter.vertex.registry import Registration
 from components.exporter.vertex.vector_search import Search
 
@@ -71,7 +72,8 @@ def publish(
     if index_name:
         facts["index"] = vector_search.publish(where, made, search).name
     if endpoint_name:
-        endpoint.deploy(where, version, deployment)
+        facts["endpoint"] = endpoint.deploy(where, version, deployment).name
+        Journal(folder, where.parent).note(endpoint=facts["endpoint"])
     if model_name:
         registry.promote(where, version)
     return facts

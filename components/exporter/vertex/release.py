@@ -69,6 +69,16 @@ def read(folder: str) -> Release:
     return Release(folder.rstrip("/"), document)
 
 
+def finished(folder: str, model: str) -> dict[str, Any] | None:
+    """release.json of the release that is there already, made of the same model by an earlier attempt; else None."""
+    path = storage.join(folder, RELEASE)
+    if not storage.exists(path):
+        return None
+    document = storage.read_json(path, "the release.json of the Exporter")
+    is_same = (document.get("format_version"), document.get("model")) == (FORMAT_VERSION, model)
+    return document if is_same else None
+
+
 def expect_promoted(path: str, document: dict[str, Any]) -> None:
     """Raises InputError with the gate's reasons where its verdict is not yes."""
     verdict = document["verdict"]

@@ -8,6 +8,7 @@ from components.common import storage
 from components.common.errors import InputError
 from components.common.google import SECONDS, Where, sentences
 from components.exporter.vertex import calls
+from components.exporter.vertex.journal import Journal
 from components.exporter.vertex.release import EMBEDDINGS, EXPORT_AGAIN, INDEX, Release, in_bucket
 
 RELEASE = "release"  # the label that says whose embeddings an index holds, written once it holds them
@@ -57,6 +58,7 @@ def publish(where: Where, release: Release, search: Search) -> Any:
         index = calls.again(lambda: _filled(where, client, stored, search.index_name, metadata), "filling the index")
         if search.index_endpoint_name:
             _deployed(where, index, search.index_endpoint_name)
+    Journal(release.folder, where.parent).note(index=index.name)
     print(where.console(f"locations/{where.location}/indexes/{calls.identifier(index.name)}/deployments"))
     return index
 

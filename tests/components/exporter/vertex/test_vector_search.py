@@ -20,8 +20,8 @@ def test_an_index_is_created_and_deployed(cloud: Cloud) -> None:
     (body,) = cloud.sent("POST", "/indexes")
     config = json.loads((cloud.bucket / "one/index.json").read_text())["config"]
     assert body["metadata"] == {"config": config, "contentsDeltaUri": "gs://bucket/one/embeddings"}
-    assert body["indexUpdateMethod"] == "BATCH_UPDATE"
     (made,) = cloud.of("indexes")
+    assert made["indexUpdateMethod"] == "BATCH_UPDATE"
     assert made["labels"]["model-version"] == "one"
     assert made["indexStats"] == {"vectorsCount": "3"}
     (endpoint,) = cloud.of("indexEndpoints")
