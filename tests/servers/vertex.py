@@ -219,8 +219,7 @@ class VertexServer:
         call = Call(parent, rest, query, body, _types(version))
         pattern = "/".join("*" if number % 2 else part for number, part in enumerate(parts))
         if fault := self.faults.take("operation", method, path):
-            error = {"code": CODES[fault.status][1], "message": fault.message}
-            told = {"error": error}
+            told = {"error": {"code": CODES[fault.status][1], "message": fault.message}}
             return self.state.operation(parent, "DeleteOperationMetadata", "google.protobuf.Empty", {}, told)
         handle = ROUTES.get((method, pattern, verb or ""))
         if handle:

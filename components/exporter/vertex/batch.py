@@ -19,16 +19,15 @@ from components.exporter.vertex.customers import Customers, latest
 from components.exporter.vertex.recommend import IDS, NAMES, PADDING, SCORES, Recommender, padded
 
 FILE, FACTS = "recommendations.parquet", "_batch.json"  # readers of a folder of Parquet pass over names with _
-COLUMNS = pa.schema(
-    [
-        pa.field(schema.CUSTOMER, pa.string()),
-        pa.field("rank", pa.int64()),
-        pa.field(schema.PRODUCT, pa.int64()),
-        pa.field(schema.NAME, pa.string()),
-        pa.field("score", pa.float32()),
-        pa.field("model_version", pa.string()),
-    ]
-)
+TYPES: dict[str, pa.DataType] = {
+    schema.CUSTOMER: pa.string(),
+    "rank": pa.int64(),
+    schema.PRODUCT: pa.int64(),
+    schema.NAME: pa.string(),
+    "score": pa.float32(),
+    "model_version": pa.string(),
+}
+COLUMNS = pa.schema(TYPES)
 BYTES_A_SCORE = 16  # that a request takes, about, for each customer and product
 MEMORY = 256 << 20  # bytes for one block's scores
 MOST_CUSTOMERS = 4096  # of a block
