@@ -22,11 +22,12 @@ Result = TypeVar("Result")
 def is_passing(error: BaseException) -> bool:
     """Whether what failed may work when it is tried again."""
     from google.api_core import exceptions as api
+    from google.auth import exceptions as auth
     from requests import exceptions as http
 
     passing = (
         *(api.TooManyRequests, api.InternalServerError, api.BadGateway, api.ServiceUnavailable, api.GatewayTimeout),
-        *(api.Aborted, http.ConnectionError, http.Timeout),
+        *(api.Aborted, auth.TransportError, http.ConnectionError, http.ChunkedEncodingError, http.Timeout),
     )
     return isinstance(error, passing)
 

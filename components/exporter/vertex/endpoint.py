@@ -173,10 +173,14 @@ def _ways_back(where: Where, version: Any) -> set[str]:
 
 def _clear(client: Any, name: str, version: Any, kept: set[str]) -> None:
     """Takes down versions of the model that have no traffic, but for the version itself and those that are kept."""
-    endpoint = client.get_endpoint(name=name, timeout=SECONDS)
     kept = kept | {version.version_id}
-    for each in endpoint.deployed_models:
-        ours = calls.identifier(each.model) == calls.identifier(version.name)
-        if ours and each.model_version_id not in kept and not endpoint.traffic_split.get(each.id, 0):
-            operation = client.undeploy_model(endpoint=name, deployed_model_id=each.id, timeout=SECONDS)
-            calls.done(operation, f"Taking down version {each.model_version_id}")
+
+    def attempt() -> None:
+        endpoint = client.get_endpoint(name=name, timeout=SECONDS)
+        for each in endpoint.deployed_models:
+            ours = calls.identifier(each.model) == calls.identifier(version.name)
+            if ours and each.model_version_id not in kept and not endpoint.traffic_split.get(each.id, 0):
+                operation = client.undeploy_model(endpoint=name, deployed_model_id=each.id, timeout=SECONDS)
+                calls.done(operation, f"Taking down version {each.model_version_id}")
+
+    calls.again(attempt, "taking down versions without traffic")

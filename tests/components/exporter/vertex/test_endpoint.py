@@ -5,6 +5,7 @@ from google.cloud import aiplatform_v1 as vertex
 
 from components.exporter.vertex.endpoint import traffic_split
 from tests.components.exporter.vertex.conftest import MODEL, Cloud
+from tests.servers.vertex_faults import Kind
 
 
 def test_the_first_version_gets_all_traffic_and_the_next_its_share(cloud: Cloud) -> None:
@@ -68,13 +69,29 @@ def test_who_has_most_keeps_the_rest() -> None:
     ("kind", "part"),
     [("operation", ":deployModel"), ("answer", ":deployModel"), ("refusal", "/endpoints"), ("answer", "/endpoints")],
 )
-def test_what_breaks_midway_is_found_or_done_again(cloud: Cloud, kind: str, part: str) -> None:
+def test_what_breaks_midway_is_found_or_done_again(cloud: Cloud, kind: Kind, part: str) -> None:
     cloud.register("one")
-    cloud.server.faults.add(kind, "POST", part)  # type: ignore[arg-type]
+    cloud.server.faults.add(kind, "POST", part)
     result = cloud.deploy("one")
     assert result.code == 0, result.err
     assert "trying again" in result.err
     assert cloud.traffic == {"1": 100}
+
+
+@pytest.mark.parametrize("kind", ["refusal", "operation"])
+@pytest.mark.parametrize(("method", "part"), [("POST", ":undeployModel"), ("PATCH", "/endpoints/")])
+def test_a_change_that_fails_may_be_made_again(cloud: Cloud, kind: Kind, method: str, part: str) -> None:
+    for name in ("one", "two"):
+        cloud.register(name)
+        cloud.deploy(name)
+    cloud.register("three")
+    cloud.deploy("three", "--traffic", "50")
+    if kind == "refusal" or method == "POST":  # a patch of an endpoint is no operation
+        cloud.server.faults.add(kind, method, part)
+    assert cloud.deploy("three").code == 0
+    cloud.register("four")
+    assert cloud.deploy("four").code == 0
+    assert cloud.traffic == {"3": 0, "4": 100}
 
 
 def test_a_deployment_that_is_refused(cloud: Cloud) -> None:

@@ -8,6 +8,7 @@ import pytest
 from components.exporter.vertex import calls
 from tests.components.exporter.vertex import releases
 from tests.components.exporter.vertex.conftest import IMAGE, MODEL, PARENT, Cloud
+from tests.servers.vertex_faults import Kind
 
 FLAGS = ("--model-name", "recs", "--serving-image", IMAGE)
 
@@ -73,26 +74,37 @@ def test_a_prebuilt_container_has_its_own_routes(cloud: Cloud) -> None:
     assert cloud.sent("POST", "models:upload")[0]["model"]["containerSpec"] == {"imageUri": image}
 
 
+@pytest.mark.parametrize("kind", ["refusal", "answer"])
 @pytest.mark.parametrize(
-    ("kind", "part"),
+    ("method", "part"),
     [
-        ("refusal", "models:upload"),
-        ("operation", "models:upload"),
-        ("answer", "models:upload"),
-        ("refusal", "evaluations:import"),
-        ("answer", "evaluations:import"),
-        ("refusal", ":mergeVersionAliases"),
-        ("answer", ":mergeVersionAliases"),
+        ("POST", "models:upload"),
+        ("POST", "evaluations:import"),
+        ("PATCH", "/models/"),
+        ("POST", ":mergeVersionAliases"),
     ],
 )
-def test_what_may_pass_is_tried_again(cloud: Cloud, kind: str, part: str) -> None:
-    cloud.server.faults.add(kind, "POST", part, times=2 if kind == "refusal" else 1)  # type: ignore[arg-type]
+def test_what_may_pass_is_tried_again(cloud: Cloud, kind: Kind, method: str, part: str) -> None:
+    cloud.server.faults.add(kind, method, part, times=2 if kind == "refusal" else 1)
     result = cloud.register("one")
     assert result.code == 0, result.err
     assert "trying again" in result.err
     assert list(cloud.versions) == ["1"]
     assert cloud.champion == "1"
     assert sum("evaluations/" in name for name in cloud.server.resources) == 1
+
+
+def test_an_upload_that_fails_midway_is_made_again(cloud: Cloud) -> None:
+    cloud.server.faults.add("operation", "POST", "models:upload", 2, "INTERNAL")
+    assert cloud.register("one").code == 0
+    assert (list(cloud.versions), cloud.champion) == (["1"], "1")
+
+
+def test_polls_may_be_lost(cloud: Cloud) -> None:
+    cloud.server.faults.add("refusal", "GET", "/operations/", 2)
+    cloud.server.faults.add("answer", "GET", "/operations/", 1)
+    assert cloud.register("one").code == 0
+    assert len(cloud.sent("POST", "models:upload")) == 1
 
 
 @pytest.mark.parametrize("status", ["UNAVAILABLE", "INTERNAL", "RESOURCE_EXHAUSTED"])

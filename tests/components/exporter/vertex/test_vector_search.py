@@ -7,6 +7,7 @@ import pytest
 
 from tests.components.exporter.vertex import releases
 from tests.components.exporter.vertex.conftest import Cloud
+from tests.servers.vertex_faults import Kind
 
 
 def index(cloud: Cloud, name: str, *flags: str) -> tuple[int, str, str]:
@@ -64,9 +65,9 @@ def test_the_same_release_again_changes_nothing(cloud: Cloud) -> None:
     ("method", "part"),
     [("POST", "/indexes"), ("PATCH", "/indexes/"), ("POST", "/indexEndpoints"), ("POST", ":deployIndex")],
 )
-def test_what_breaks_midway_is_found_or_done_again(cloud: Cloud, kind: str, method: str, part: str) -> None:
+def test_what_breaks_midway_is_found_or_done_again(cloud: Cloud, kind: Kind, method: str, part: str) -> None:
     cloud.release("one")
-    cloud.server.faults.add(kind, method, part)  # type: ignore[arg-type]
+    cloud.server.faults.add(kind, method, part)
     code, _, err = index(cloud, "one", "--index-endpoint-name", "search")
     assert code == 0, err
     assert "trying again" in err
