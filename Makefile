@@ -7,11 +7,11 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint bench-data bench-train bench-scale bench-recall bench-warm bench-eval compile \
-  images image-dataflow push lock clean
+.PHONY: help run test test-slow lint bench-data bench-train bench-scale bench-recall bench-warm bench-eval \
+  bench-serve serve compile images image-dataflow push push-dataflow registry-named lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 run: $(VENV)/ready  ## the whole pipeline on the demo data; ARGS="--split random" and so on, ARGS=--help lists them
 	$(BIN)/python -m demo.run $(ARGS)
@@ -45,6 +45,12 @@ bench-warm: $(VENV)/ready  ## epochs that a warm start saves (about six minutes)
 bench-eval: $(VENV)/ready  ## exact ranks beside TFRS's FactorizedTopK, and the demo's evaluation (about six minutes)
 	$(BIN)/python -m benchmarks.eval $(ARGS)
 
+bench-serve: $(VENV)/ready  ## the HTTP server beside plain FastAPI: requests/s, latencies, a soak, bad requests (ten minutes)
+	$(BIN)/python -m benchmarks.serve $(ARGS)
+
+serve: $(VENV)/ready  ## the demo's newest release over HTTP, with a page at http://127.0.0.1:8080; ARGS="--port 0"
+	$(BIN)/python -m demo.serve $(ARGS)
+
 compile: $(VENV)/ready  ## writes pipeline.json, pipeline.yaml and reruns/
 	$(BIN)/python compile.py
 
@@ -56,18 +62,25 @@ CPU ?=
 NAMES := $(if $(IMAGE_REGISTRY),$(IMAGE_REGISTRY:/=)/)metro-recs
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --build-arg TAG=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD) $(ARGS)
 
-images:  ## builds both container images; IMAGE_REGISTRY=…, TAG=…, CPU=1, ARGS="--network=host" and so on
+images:  ## builds the three container images; IMAGE_REGISTRY=…, TAG=…, CPU=1, ARGS="--network=host" and so on
 	$(BUILD) --file components/Dockerfile --tag $(NAMES)/data:$(TAG) .
 	$(BUILD) --file trainer_image/Dockerfile --tag $(NAMES)/trainer:$(TAG) \
 	  --build-arg TENSORFLOW=$(if $(CPU),cpu,gpu) .
+	$(BUILD) --file serving_image/Dockerfile --tag $(NAMES)/serving:$(TAG) .
 
 image-dataflow:  ## builds the data image for Dataflow's workers, with Beam's boot from Beam's own image
 	$(BUILD) --file components/Dockerfile --target dataflow --tag $(NAMES)/dataflow:$(TAG) .
 
-push:  ## pushes both images to IMAGE_REGISTRY
-	$(if $(IMAGE_REGISTRY),,$(error Say where to: make push IMAGE_REGISTRY=europe-west3-docker.pkg.dev/my-project))
+push: registry-named  ## pushes the images to IMAGE_REGISTRY
 	$(DOCKER) push $(NAMES)/data:$(TAG)
 	$(DOCKER) push $(NAMES)/trainer:$(TAG)
+	$(DOCKER) push $(NAMES)/serving:$(TAG)
+
+push-dataflow: registry-named  ## pushes the image for Dataflow to IMAGE_REGISTRY
+	$(DOCKER) push $(NAMES)/dataflow:$(TAG)
+
+registry-named:
+	$(if $(IMAGE_REGISTRY),,$(error Say where to: make push IMAGE_REGISTRY=europe-west3-docker.pkg.dev/my-project))
 
 # The lock is complete, so nothing is resolved again: what was tested is what is installed.
 $(VENV)/ready: requirements/all.txt

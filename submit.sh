@@ -1,7 +1,8 @@
 #!/bin/bash
 # Submits the pipeline with nothing but gcloud's token and curl:
 #
-#   python compile.py --job-body job.json --registry … --pipeline-root gs://… --parameters …
+#   python compile.py --project my-project --region europe-west3 --pipeline-root gs://my-bucket/runs \
+#     --parameters purchases=my-project.shop.purchases products=my-project.shop.products
 #   ./submit.sh [job.json]
 #
 # gcloud has no command for pipelines, so this is the REST call:
@@ -9,7 +10,7 @@
 #
 # PROJECT          by default $GOOGLE_CLOUD_PROJECT, then gcloud's own (gcloud config set project …)
 # REGION           by default $GOOGLE_CLOUD_REGION, then gcloud's own (gcloud config set ai/region …)
-# VERTEX_ENDPOINT  by default https://REGION-aiplatform.googleapis.com
+# VERTEX_ENDPOINT  by default https://REGION-aiplatform.googleapis.com; http:// on this machine gets no token
 # RUN_ID           by default the pipeline's name and the time
 set -euo pipefail
 
@@ -22,19 +23,15 @@ case $body in
 esac
 command -v curl >/dev/null || fail "curl is not installed. Install it."
 command -v gcloud >/dev/null || fail "gcloud is not installed. See https://cloud.google.com/sdk/docs/install"
-[[ -s $body ]] || fail "$body is not there. Run python compile.py --job-body $body first."
-grep -q '"pipelineSpec"' "$body" || fail "$body is no job body. Run python compile.py --job-body $body."
-root=$(field gcsOutputDirectory "$body")
-[[ $root =~ ^gs://[a-z0-9][a-z0-9._-]+ ]] || fail "$body has no bucket for its artifacts. Compile it with --pipeline-root gs://BUCKET/FOLDER."
-local_image=$(grep -oE '"image(_uri)?": *"[^"]+"' "$body" | sed -E 's/.*: *"//; s/"$//' | grep -vE '^(localhost|[^/]*[.:][^/]*)/' | head -n 1 || true)
-[[ -z $local_image ]] || fail "the image $local_image has no registry. Compile with --registry, after make push."
+[[ -s $body ]] || fail "$body is not there. Run python compile.py --project … --region … --pipeline-root gs://… --parameters purchases=… products=…, which writes job.json."
+grep -q '"pipelineSpec"' "$body" || fail "$body is no job body. Give python compile.py --parameters: it writes job.json, which is one."
 
 project=${PROJECT:-${GOOGLE_CLOUD_PROJECT:-$(gcloud config get-value project 2>/dev/null || true)}}
 region=${REGION:-${GOOGLE_CLOUD_REGION:-$(gcloud config get-value ai/region 2>/dev/null || true)}}
 [[ -n $project && $project != "(unset)" ]] || fail "no project. Set PROJECT, or run gcloud config set project NAME."
 [[ -n $region && $region != "(unset)" ]] || fail "no region. Set REGION, or run gcloud config set ai/region europe-west3."
 # The token goes where these say, so they hold nothing that could lead elsewhere.
-[[ $project =~ ^[a-z0-9][a-z0-9.:-]*$ ]] || fail "the project $project is no project's id. Set PROJECT."
+[[ $project =~ ^([a-z][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$ ]] || fail "the project $project is no project's id. Set PROJECT."
 [[ $region =~ ^[a-z]+-[a-z]+[0-9]+$ ]] || fail "the region $region is none such as europe-west3. Set REGION."
 name=$(field displayName "$body" | tr '[:upper:]' '[:lower:]' | tr -c 'a-z0-9\n' '-')
 run=${RUN_ID:-${name:-run}-$(date -u +%Y%m%d%H%M%S)}
@@ -43,13 +40,17 @@ endpoint=${VERTEX_ENDPOINT:-https://$region-aiplatform.googleapis.com}
 [[ $endpoint =~ ^(https://[a-zA-Z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]+)?/?$ ]] ||
   fail "VERTEX_ENDPOINT must be https://HOST, or http:// for this machine's own address."
 echo "project $project, region $region, $endpoint"
-token=$(gcloud auth print-access-token 2>/dev/null) || token=""
-[[ -n $token ]] || fail "gcloud has no valid login. Run gcloud auth login."
+header=''
+if [[ $endpoint != http://* ]]; then
+  token=$(gcloud auth print-access-token 2>/dev/null) || token=""
+  [[ -n $token ]] || fail "gcloud has no valid login. Run gcloud auth login."
+  header="Authorization: Bearer $token"
+fi
 
 answer=$(mktemp)
 trap 'rm -f "$answer"' EXIT
 # The token goes through a pipe: arguments can be read by everybody on the machine.
-status=$(printf 'Authorization: Bearer %s\n' "$token" | curl --silent --show-error --globoff --header @- \
+status=$(printf '%s\n' "$header" | curl --silent --show-error --globoff --header @- \
   --header 'Content-Type: application/json; charset=utf-8' --data-binary "@$body" \
   --connect-timeout 10 --max-time 120 --output "$answer" --write-out '%{http_code}' \
   "${endpoint%/}/v1/projects/$project/locations/$region/pipelineJobs?pipelineJobId=$run") ||
@@ -69,6 +70,7 @@ case $status in
       404) remedy="Check PROJECT and REGION." ;;
       409) remedy="Set another RUN_ID." ;;
       429) remedy="Ask for more quota, or run less at once." ;;
+      5*) remedy="Try again later; whether the run was created all the same, the console shows." ;;
       *) remedy="Correct that and compile again." ;;
     esac
     fail "Vertex AI answered with $status: ${message:-no message}. $remedy" 1

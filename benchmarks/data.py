@@ -68,7 +68,7 @@ def compare(*, rounds: int = 2, cache: str = ".cache") -> None:
         peak = max(run.peak_mib for run in runs[name])
         table.add_row(name, f"{taken:.1f}", f"{speed[name]:,.0f}", f"{peak:,.0f}")
     console.print(table)
-    console.print(dataflow.table(speed["extract"]))
+    console.print(dataflow.paper(speed["extract"]))
     figures = {
         "extract_rows_per_s": round(speed["extract"]),
         "extract_speedup_vs_naive": round(naive / seconds["extract"], 1),

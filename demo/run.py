@@ -141,18 +141,20 @@ def impact_table(impact: dict[str, Any]) -> Table:
 
 
 def show_recommendations(console: Console, release: str, folder: str) -> None:
-    """Asks the released model, as a shop would: raw customer features in, products out."""
+    """Asks the released model, as a shop would: raw customer features in, products by name out."""
     model = saved_models.SavedModel(release, saved_models.RETRIEVAL_MODEL)
-    products = schema.read_metadata(storage.join(folder, schema.METADATA))["products"]
-    rows = examples.read(examples.shards(storage.join(folder, "test")), {**model.columns, schema.CUSTOMER: "string"})
+    columns = {column: kind for column, kind in model.columns.items() if column not in schema.REQUEST}
+    rows = examples.read(examples.shards(storage.join(folder, "test")), {**columns, schema.CUSTOMER: "string"})
     _, first = np.unique(rows[schema.CUSTOMER], return_index=True)
     chosen = first[np.linspace(0, len(first) - 1, SHOWN_HOUSEHOLDS).astype(int)]
-    recommended = model({name: column[chosen] for name, column in rows.items()})["product_ids"]
-    for row, ids in zip(chosen, recommended, strict=True):
-        console.print(f"\nhousehold {rows[schema.CUSTOMER][row].decode()}", style="bold")
-        for product in ids[:SHOWN_PRODUCTS]:
-            about = products[str(product)]
-            console.print(f"  {about[schema.NAME]}  ({about[schema.SUBCATEGORY]})", markup=False)
+    shown = {name: column[chosen] for name, column in rows.items()}
+    found = model({**shown, "k": np.array([SHOWN_PRODUCTS], np.int32)})
+    for household, names, kinds in zip(
+        shown[schema.CUSTOMER], found["product_names"], found["subcategories"], strict=True
+    ):
+        console.print(f"\nhousehold {household.decode()}", style="bold")
+        for name, kind in zip(names, kinds, strict=True):
+            console.print(f"  {name.decode()}  ({kind.decode()})", markup=False)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,13 @@ def spec(training: Training, machine: Machine, rerun: dict[str, Any]) -> dict[st
     return document | ({"scheduling": scheduling} if scheduling else {}) | owner
 
 
+def values(training: Training, rerun: dict[str, Any]) -> dict[str, Any]:
+    """The Trainer's parameters, each of the type that the compiled pipeline of the Trainer alone declares."""
+    own = {name: kind for name, kind in jobs.declared(rerun).items() if name not in runs.artifact_inputs(rerun)}
+    alone = {"root": {"inputDefinitions": {"parameters": own}}}
+    return parameters.read(alone, "", training.parameters, training.feature_config)
+
+
 def arguments(training: Training, rerun: dict[str, Any]) -> list[str]:
     """The Trainer's command line."""
     paths = {
@@ -86,10 +93,8 @@ def arguments(training: Training, rerun: dict[str, Any]) -> list[str]:
     }
     for name, path in paths.items():
         checks.bucket(f"--{name.replace('_', '-')}", path)
-    own = {name: kind for name, kind in jobs.declared(rerun).items() if name not in runs.artifact_inputs(rerun)}
-    alone = {"root": {"inputDefinitions": {"parameters": own}}}
     found: list[str] = []
-    for name, value in {**paths, **parameters.read(alone, "", training.parameters, training.feature_config)}.items():
+    for name, value in {**paths, **values(training, rerun)}.items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             found.append(f"--{flag}" if value else f"--no-{flag}")

@@ -56,6 +56,12 @@ def machines_of(spec: dict[str, Any]) -> dict[str, list[Asked]]:
     return found
 
 
+def pools_of(document: dict[str, Any]) -> list[Asked]:
+    """The machines of a CustomJobSpec."""
+    spot = document.get("scheduling", {}).get("strategy") == "SPOT"
+    return [_of_pool(pool, spot) for pool in _pools(document)]
+
+
 def is_table(purchases: str) -> bool:
     """Whether a purchase log is a BigQuery table, project.dataset.table, and no file."""
     return bool(TABLE.fullmatch(purchases)) and not purchases.endswith(".parquet")

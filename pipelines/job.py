@@ -156,20 +156,25 @@ def declared(document: dict[str, Any]) -> dict[str, Any]:
     return dict(document["root"].get("inputDefinitions", {}).get("parameters", {}))
 
 
-def parameter_values(document: dict[str, Any], given: Sequence[str], defaults: dict[str, Any]) -> dict[str, Any]:
+def defaults(document: dict[str, Any]) -> dict[str, Any]:
+    """{parameter: its default} of a compiled pipeline, as far as there are any."""
+    return {name: body["defaultValue"] for name, body in declared(document).items() if "defaultValue" in body}
+
+
+def parameter_values(document: dict[str, Any], given: Sequence[str], others: dict[str, Any]) -> dict[str, Any]:
     """The pipeline's parameters by name, each of the type that the pipeline declares.
 
     Args:
         document: The compiled pipeline.
         given: name=value each; numbers, true, false, lists and objects as in JSON.
-        defaults: Values of parameters that `given` leaves out.
+        others: Values of parameters that `given` leaves out.
 
     Raises:
         InputError: an unknown parameter or one that is given twice, a value of another type, or one that is needed
             and missing.
     """
     known = declared(document)
-    values = dict(defaults)
+    values = dict(others)
     for name, value in pairs_of("--parameters", given).items():
         if name not in known:
             raise InputError("--parameters", name, f"one of {', '.join(sorted(known))}", "Correct the name.")

@@ -2,25 +2,20 @@
 
 import os
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
+
+from rich.console import Console
 
 from components.common import checks
 from components.common.errors import InputError
 from components.common.google import LOGIN, Where
-from pipelines.demand import beam_options, is_table, machines_of
+from pipelines import registries
+from pipelines.demand import Asked, beam_options, is_table, machines_of
+from pipelines.findings import SECONDS, Finding
 
-SECONDS = 10.0  # for one request; they run side by side
-MANIFESTS = ", ".join(
-    (
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    )
-)
 # Quota metrics of Vertex AI training are named after the accelerator, but not quite.
 QUOTAS = {
     "NVIDIA_TESLA_P4": "p4",
@@ -39,14 +34,6 @@ NOT_CHECKED = (
 )
 
 
-class Finding(NamedTuple):
-    """What a check found: state, a sentence, and the command that mends it."""
-
-    state: Literal["fine", "missing", "not checked"]
-    text: str
-    command: str = ""
-
-
 class Needs(NamedTuple):
     """What a run needs of Google Cloud.
 
@@ -56,6 +43,7 @@ class Needs(NamedTuple):
         accelerators: {(Vertex AI's name, on spot machines): how many at once}.
         apis: Such as dataflow.googleapis.com.
         account: Of its steps; "" is the project's Compute Engine account.
+        is_cached: Whether earlier runs may answer for steps.
     """
 
     root: str
@@ -63,28 +51,54 @@ class Needs(NamedTuple):
     accelerators: dict[tuple[str, bool], int]
     apis: list[str]
     account: str = ""
+    is_cached: bool = False
 
 
 def needs_of(job: dict[str, Any]) -> Needs:
     """What a PipelineJob needs."""
     spec, values = job["pipelineSpec"], job["runtimeConfig"]["parameterValues"]
-    images = checks.images(spec)
-    apis = ["aiplatform.googleapis.com", "storage.googleapis.com"]
-    if any(".pkg.dev/" in image for image in images):
-        apis.append("artifactregistry.googleapis.com")
+    images, apis = checks.images(spec), []
     if is_table(str(values.get("purchases", ""))):
         apis += ["bigquery.googleapis.com", "bigquerystorage.googleapis.com"]
     beam = beam_options(values)
     if beam.get("runner") == "DataflowRunner":
         apis.append("dataflow.googleapis.com")
         images = sorted({*images, *filter(None, [beam.get("sdk_container_image")])})
-    accelerators: dict[tuple[str, bool], int] = {}
-    for step in machines_of(spec).values():
+    root, account = job["runtimeConfig"]["gcsOutputDirectory"], job.get("serviceAccount", "")
+    cached = any(task.get("cachingOptions", {}).get("enableCache") for task in spec["root"]["dag"]["tasks"].values())
+    return Needs(root, images, _accelerators(machines_of(spec).values()), [*_apis_of(images), *apis], account, cached)
+
+
+def needs_of_training(document: dict[str, Any], pools: list[Asked], output: str) -> Needs:
+    """What a custom job that trains needs; `output` is the gs:// folder for its model."""
+    images = sorted({pool["containerSpec"]["imageUri"] for pool in document["workerPoolSpecs"]})
+    return Needs(output, images, _accelerators([pools]), _apis_of(images), document.get("serviceAccount", ""), False)
+
+
+def _apis_of(images: list[str]) -> list[str]:
+    registry = ["artifactregistry.googleapis.com"] if any(".pkg.dev/" in image for image in images) else []
+    return ["aiplatform.googleapis.com", "storage.googleapis.com", *registry]
+
+
+def _accelerators(steps: Iterable[list[Asked]]) -> dict[tuple[str, bool], int]:
+    """{(name, on spot machines): how many at once}: the steps run one after the other."""
+    found: dict[tuple[str, bool], int] = {}
+    for step in steps:
         for key in {(machine.accelerator, machine.spot) for machine in step if machine.accelerator}:
             together = sum(m.accelerators * m.replicas for m in step if (m.accelerator, m.spot) == key)
-            accelerators[key] = max(together, accelerators.get(key, 0))  # the steps run one after the other
-    root = job["runtimeConfig"]["gcsOutputDirectory"]
-    return Needs(root, images, accelerators, apis, job.get("serviceAccount", ""))
+            found[key] = max(together, found.get(key, 0))
+    return found
+
+
+def expect_all(findings: list[Finding], console: Console) -> None:
+    """Prints what was found; raises InputError when something is missing."""
+    for state, text, command in findings:
+        remedy = f" {'Mend it' if state == 'missing' else 'Perhaps'}: {command}" if command else ""
+        console.print(f"{state}: {text}{remedy}", soft_wrap=True)
+    console.print(f"not checked: {NOT_CHECKED}", soft_wrap=True)
+    if missing := [finding.text for finding in findings if finding.state == "missing"]:
+        remedy = "Run the commands above; --no-preflight submits all the same."
+        raise InputError("preflight", f"that something is missing ({' '.join(missing)})", "all there", remedy)
 
 
 def preflight(where: Where, needs: Needs) -> list[Finding]:
@@ -105,12 +119,12 @@ def preflight(where: Where, needs: Needs) -> list[Finding]:
         partial(_bucket, session, where, needs.root),
         partial(_apis, session, where, needs.apis),
         partial(_account, session, where, needs.account),
-        *(partial(_image, session, where, image) for image in needs.images),
+        *(partial(registries.image, session, image, needs.is_cached) for image in needs.images),
         *(partial(_quota, session, where, *key, count) for key, count in needs.accelerators.items()),
     ]
     with ThreadPoolExecutor(len(questions)) as pool:
         found = [finding for findings in pool.map(_asked, questions) for finding in findings]
-    return sorted(found, key=lambda finding: ("missing", "not checked", "fine").index(finding.state))
+    return sorted(found, key=lambda finding: ("missing", "careful", "not checked", "fine").index(finding.state))
 
 
 def _asked(question: partial[Iterator[Finding]]) -> list[Finding]:
@@ -207,40 +221,6 @@ def _account(session: Any, where: Where, email: str) -> Iterator[Finding]:
         yield Finding("fine", f"The service account {email} is there.")
     else:
         yield Finding("not checked", f"The service account {email}: the answer was {status}.")
-
-
-def _image(session: Any, where: Where, image: str) -> Iterator[Finding]:
-    """By the registry's own API: https://github.com/opencontainers/distribution-spec, "Checking if content exists"."""
-    from google.auth.credentials import AnonymousCredentials
-    from google.auth.transport.requests import AuthorizedSession
-
-    matched = checks.image("image", image)
-    host, reference = matched["host"], matched["digest"] or matched["tag"] or "latest"
-    scheme = "http" if urllib.parse.urlsplit(f"//{host}").hostname in ("localhost", "127.0.0.1") else "https"
-    if not is_googles(host):
-        session = AuthorizedSession(AnonymousCredentials())
-    url = f"{scheme}://{host}/v2/{matched['path']}/manifests/{reference}"
-    status = session.head(url, headers={"Accept": MANIFESTS}, timeout=SECONDS).status_code
-    if status == 404:
-        yield Finding("missing", f"The image {image} does not exist.", _how_to_make(matched))
-    elif status == 200:
-        yield Finding("fine", f"The image {image} is there.")
-    else:
-        yield Finding("not checked", f"The image {image}: the registry answered with {status}.")
-
-
-def is_googles(host: str) -> bool:
-    """Whether a registry is Google's: nobody else may see Google's token."""
-    return host == "gcr.io" or host.endswith((".gcr.io", ".pkg.dev"))
-
-
-def _how_to_make(image: Any) -> str:
-    """The command that makes and pushes an image of ours; for somebody else's, what else there is to do."""
-    registry, ours, _ = f"{image['host']}/{image['path']}".partition("/metro-recs/")
-    if not ours or image["digest"]:
-        return "push it, or name another"
-    given = f"IMAGE_REGISTRY={registry} TAG={image['tag'] or 'latest'}"
-    return f"make images {given} && make push {given}"
 
 
 def _quota(session: Any, where: Where, kind: str, spot: bool, count: int) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ class Step(NamedTuple):
 STEPS = {
     "data-extractor": Step("4", "16G", 2, False),  # new rows in the same table must be seen
     "vocab-builder": Step("4", "16G", 2, True),
-    "trainer": Step("8", "30G", 3, True),  # an n1-standard-8; a retry continues from checkpoint_path
+    "trainer": Step("8", "30G", 3, True),  # an n1-standard-8; a retry continues from the last checkpoint
     "evaluator": Step("4", "16G", 1, True),
     "exporter": Step("4", "16G", 1, False),  # a release is made, not remembered
 }

@@ -2,9 +2,10 @@
 
 import json
 import sys
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, TextIO
 
 from rich.console import Console
 
@@ -13,13 +14,13 @@ from components.common.google import SECONDS, Where, sentences
 from pipelines import cost, experiment, preflight, runs, watch
 from pipelines import job as jobs
 from pipelines.demand import machines_of
+from pipelines.watch import After
 
-LEAST_POLL = 0.1  # seconds
 
-
-def terminal() -> Console:
+def terminal(file: TextIO | None = None) -> Console:
     """Where the commands print: what comes from elsewhere is no markup, and logs are wider than 80 columns."""
-    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
+    file = file or sys.stdout
+    return Console(file=file, markup=False, highlight=False, width=None if file.isatty() else 160)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Before:
         hours: STEP=HOURS for the estimate, for example trainer=1.5.
         hours_from: An earlier run, by its id, whose steps' hours the estimate takes.
         max_cost: Refuse to submit when the estimate is above so many dollars; 0 sets no limit.
-        dry_run: Print what would be sent, as REST's JSON, and send nothing.
+        dry_run: Print what would be sent, as REST's JSON, and the estimate to stderr; send and look for nothing.
     """
 
     preflight: bool = True
@@ -45,46 +46,47 @@ class Before:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class After:
-    """What happens once it runs.
+class Plan(NamedTuple):
+    """What is to be sent, and what it takes.
 
-    Args:
-        wait: Follow the run step by step until it ends; exit with 1 if it fails or is cancelled.
-        poll: Seconds between two looks.
+    Attributes:
+        document: As REST writes it.
+        steps: Whose hours may be given.
+        bill: What it costs, for hours by step.
+        needs: What must be there.
     """
 
-    wait: bool = False
-    poll: float = 10.0
+    document: dict[str, Any]
+    steps: Collection[str]
+    bill: Callable[[dict[str, float]], cost.Estimate]
+    needs: preflight.Needs
 
 
-def is_ready(where: Where, job: dict[str, Any], before: Before, console: Console, document: dict[str, Any]) -> bool:
-    """Estimates and checks; False for a dry run, which prints `document`.
+def plan(where: Where, job: dict[str, Any], before: Before, document: dict[str, Any] | None = None) -> Plan:
+    """Of a PipelineJob; `document` is what is sent in its place, such as a schedule of it."""
+    bill = partial(cost.estimate, job, rows=before.rows, region=where.location)
+    return Plan(document or job, machines_of(job["pipelineSpec"]), bill, preflight.needs_of(job))
+
+
+def is_ready(where: Where, planned: Plan, before: Before, console: Console) -> bool:
+    """Estimates and checks; False for a dry run, which prints what would be sent, the estimate to stderr.
 
     Raises:
         InputError: it would cost too much, or something that the run needs is missing.
     """
     _ = where.parent, where.address  # the mistakes that need no network first
     expect_at_least("--max-cost", before.max_cost, 0)
-    if before.dry_run:
-        print(json.dumps(document, indent=1, ensure_ascii=False))
-        return False
     if before.estimate or before.max_cost:
-        steps = machines_of(job["pipelineSpec"])
-        earlier = {step: spent for step, spent in _earlier_hours(where, before.hours_from).items() if step in steps}
-        hours = {**earlier, **_hours(before.hours)}
-        found = cost.estimate(job, hours, before.rows)
-        cost.show(found, console)
+        earlier = _earlier_hours(where, before.hours_from)
+        known = {step: spent for step, spent in earlier.items() if step in planned.steps}
+        found = planned.bill({**known, **_hours(before.hours)})
+        cost.show(found, terminal(sys.stderr) if before.dry_run else console)
         cost.expect_below(found, before.max_cost)
+    if before.dry_run:
+        print(json.dumps(planned.document, indent=1, ensure_ascii=False))
+        return False
     if before.preflight:
-        findings = preflight.preflight(where, preflight.needs_of(job))
-        for state, text, command in findings:
-            remedy = f" {'Mend it' if state == 'missing' else 'Perhaps'}: {command}" if command else ""
-            console.print(f"{state}: {text}{remedy}", soft_wrap=True)
-        console.print(f"not checked: {preflight.NOT_CHECKED}", soft_wrap=True)
-        if missing := [finding.text for finding in findings if finding.state == "missing"]:
-            remedy = "Run the commands above; --no-preflight submits all the same."
-            raise InputError("preflight", f"that something is missing ({' '.join(missing)})", "all there", remedy)
+        preflight.expect_all(preflight.preflight(where, planned.needs), console)
     return True
 
 
@@ -100,12 +102,12 @@ def submit(where: Where, job: dict[str, Any], before: Before, after: After, grou
     """
     from google.cloud.aiplatform_v1 import PipelineJob, PipelineServiceClient
 
-    expect_at_least("--poll", after.poll, LEAST_POLL)
-    console = terminal()
-    if not is_ready(where, job, before, console, job):
-        return
+    after.check()
     if group:
         experiment.expect_name(group)
+    console = terminal()
+    if not is_ready(where, plan(where, job, before), before, console):
+        return
     # Not by aiplatform.PipelineJob.submit: it would create a bucket whose name is mistyped, and hide errors in a log.
     with sentences(where, "submitting the run"):
         made = where.client(PipelineServiceClient).create_pipeline_job(
@@ -128,10 +130,26 @@ def submit(where: Where, job: dict[str, Any], before: Before, after: After, grou
 
 def follow(where: Where, name: str, after: After, console: Console) -> None:
     """Follows a run to its end and exits with 0, or with 1 when it failed or was cancelled."""
-    expect_at_least("--poll", after.poll, LEAST_POLL)
+    after.check()
     again = f"python -m pipelines.vertex wait {name.rpartition('/')[2]}"
-    job = watch.follow(where, partial(get_run, where, name), again, after.poll, console)
+    job = watch.follow(where, partial(get_run, where, name), again, after, console)
     raise SystemExit(watch.verdict(job, console))
+
+
+def create_custom_job(where: Where, job: dict[str, Any], after: After, console: Console) -> None:
+    """Creates a custom job and, if it is asked for, follows it to its end and exits as `follow` does."""
+    from google.cloud.aiplatform_v1 import CustomJob, JobServiceClient
+
+    client = where.client(JobServiceClient)
+    with sentences(where, "creating the custom job"):
+        made = client.create_custom_job(parent=where.parent, custom_job=message(CustomJob, job), timeout=SECONDS)
+    identifier = made.name.rpartition("/")[2]
+    console.print(f"created custom job {identifier}")
+    console.print(where.console(f"locations/{where.location}/training/{identifier}"), soft_wrap=True)
+    if after.wait:
+        again = f"gcloud ai custom-jobs stream-logs {identifier} --region={where.location}"
+        get = partial(client.get_custom_job, name=made.name, timeout=SECONDS)
+        raise SystemExit(watch.verdict(watch.follow(where, get, again, after, console), console))
 
 
 def get_run(where: Where, name: str) -> Any:

@@ -98,10 +98,11 @@ def training(settings: Settings = STANDARD) -> Any:
             warmup_steps: Steps over which the learning rate rises to its value.
             loss: auto, full-catalogue or in-batch.
             patience: Epochs without a better validation Recall before training stops.
-            top_k: How many products the released model returns.
+            top_k: How many products the Trainer's saved_model returns; the released one is asked for k.
             seed: The same seed and data give the same model.
             warm_start_from: model/ of an earlier run, whose weights to begin with; "" begins at random.
-            checkpoint_path: A folder for the Trainer's checkpoints, from which a retried task continues.
+            checkpoint_path: A folder for the Trainer's checkpoints, from which a retried task continues; by default
+                checkpoints/ in the run's folder.
             ablate: Train again without category and subcategory, and measure what they are worth.
             ablation_seeds: How many seeds do so, each with and without them.
             champion: model/ of the model in production, to compare with on the same purchases; "" where there is none.

@@ -11,12 +11,23 @@ import yaml
 from components.common import checks, cli
 from components.common.errors import InputError, expect_at_least, expect_choice
 from components.common.google import SECONDS, Where, sentences
-from pipelines import cron, custom_job, listing, parameters, runs, submission, watch
+from pipelines import (
+    cost,
+    custom_job,
+    demand,
+    listing,
+    parameters,
+    preflight,
+    runs,
+    schedules,
+    submission,
+)
 from pipelines import job as jobs
 from pipelines.machines import Machine
 from pipelines.runs import Run
 from pipelines.steps import RERUNS, STEPS
-from pipelines.submission import After, Before
+from pipelines.submission import Before
+from pipelines.watch import After
 
 Experiment = Annotated[str, tyro.conf.arg(name="experiment")]
 Id = tyro.conf.Positional[str]
@@ -24,7 +35,7 @@ ABOUT = """Submits the compiled pipeline to Vertex AI, follows and schedules it,
 
 A first run, for purchases in BigQuery:
   export GOOGLE_CLOUD_PROJECT=my-project GOOGLE_CLOUD_REGION=europe-west3;
-  python compile.py --registry europe-west3-docker.pkg.dev/my-project;
+  python compile.py --registry europe-west3-docker.pkg.dev/my-project --tag v1;
   python -m pipelines.vertex submit --pipeline-root gs://my-bucket/runs \\
   --parameters purchases=my-project.shop.purchases products=my-project.shop.products --wait
 
@@ -88,58 +99,6 @@ def rerun(
     submission.submit(where, runs.body(spec, run, inputs), before, after, experiment_)
 
 
-def schedule(
-    where: Where,
-    run: Run,
-    before: Before,
-    *,
-    cron_: Annotated[str, tyro.conf.arg(name="cron")],
-    time_zone: str = "UTC",
-    spec: str = "pipeline.json",
-    name: str = "",
-    max_concurrent_runs: int = 1,
-    start: str = "",
-    end: str = "",
-) -> None:
-    """Runs the pipeline again and again.
-
-    Args:
-        where: Whose Vertex AI.
-        run: How every run runs.
-        before: Checks, and the estimate of one run.
-        cron_: minute hour day-of-month month day-of-week, for example "0 3 * * 1".
-        time_zone: IANA name of the time zone of cron, start and end.
-        spec: The compiled pipeline; the schedule keeps it as it is now.
-        name: The schedule's; by default the pipeline's.
-        max_concurrent_runs: A run that would be one too many is left out.
-        start: The first run is not before, for example 2026-12-01.
-        end: No run begins after.
-    """
-    from google.cloud.aiplatform_v1 import Schedule, ScheduleServiceClient
-
-    job = runs.body(parameters.read_spec(spec), run)
-    document = runs.schedule(
-        where.parent,
-        job,
-        name=name,
-        cron=cron.expression(cron_, time_zone),
-        max_concurrent_runs=max_concurrent_runs,
-        start=cron.moment("--start", start, time_zone),
-        end=cron.moment("--end", end, time_zone),
-    )
-    console = submission.terminal()
-    if not submission.is_ready(where, job, before, console, document):
-        return
-    with sentences(where, "creating the schedule"):
-        made = where.client(ScheduleServiceClient).create_schedule(
-            parent=where.parent, schedule=submission.message(Schedule, document), timeout=SECONDS
-        )
-    console.print(f"created schedule {_id(made)}")
-    if made.next_run_time:
-        console.print(f"next run {made.next_run_time:%Y-%m-%d %H:%M} UTC")
-    console.print(where.console(f"locations/{where.location}/pipelines/schedules/{_id(made)}"), soft_wrap=True)
-
-
 def list_(where: Where, *, limit: int = 20) -> None:
     """Lists schedules and the latest runs.
 
@@ -151,36 +110,6 @@ def list_(where: Where, *, limit: int = 20) -> None:
     with sentences(where, "listing"):
         schedules, found = listing.newest(where, limit)
     listing.show(where, schedules, found, submission.terminal())
-
-
-def pause(schedule: Id, where: Where) -> None:
-    """Stops a schedule until it is resumed; runs that have begun go on.
-
-    Args:
-        schedule: Its id, as list shows it.
-        where: Whose Vertex AI.
-    """
-    from google.cloud.aiplatform_v1 import ScheduleServiceClient
-
-    with sentences(where, f"pausing {schedule}"):
-        where.client(ScheduleServiceClient).pause_schedule(name=where.name("schedules", schedule), timeout=SECONDS)
-    print(f"paused {schedule}; resume it with python -m pipelines.vertex resume {schedule}")
-
-
-def resume(schedule: Id, where: Where, *, catch_up: bool = False) -> None:
-    """Lets a paused schedule go on.
-
-    Args:
-        schedule: Its id, as list shows it.
-        where: Whose Vertex AI.
-        catch_up: Also run what was left out in the meantime.
-    """
-    from google.cloud.aiplatform_v1 import ScheduleServiceClient
-
-    request = {"name": where.name("schedules", schedule), "catch_up": catch_up}
-    with sentences(where, f"resuming {schedule}"):
-        where.client(ScheduleServiceClient).resume_schedule(request=request, timeout=SECONDS)
-    print(f"resumed {schedule}")
 
 
 def cancel(run: Id, where: Where) -> None:
@@ -197,24 +126,28 @@ def cancel(run: Id, where: Where) -> None:
     print(f"asked to cancel {run}; python -m pipelines.vertex wait {run} shows when it is")
 
 
-def wait(run: Id, where: Where, *, poll: float = 10.0) -> None:
+def wait(run: Id, where: Where, *, poll: float = 10.0, wait_minutes: float = 0.0) -> None:
     """Follows a run that was submitted before.
 
     Args:
         run: Its id, as list shows it.
         where: Whose Vertex AI.
         poll: Seconds between two looks.
+        wait_minutes: Follow it so long at most, then exit with 1 while the run goes on; 0 sets no limit.
     """
+    after = After(wait=True, poll=poll, wait_minutes=wait_minutes)
+    after.check()
     name = where.name("pipelineJobs", run)
     with sentences(where, f"looking for {run}"):
         submission.get_run(where, name)
-    submission.follow(where, name, After(wait=True, poll=poll), submission.terminal())
+    submission.follow(where, name, after, submission.terminal())
 
 
 def train_alone(
     where: Where,
     training: custom_job.Training,
     machine: Machine,
+    before: Before,
     after: After,
     *,
     name: str = "metro-recs-trainer",
@@ -228,39 +161,31 @@ def train_alone(
         where: Whose Vertex AI.
         training: What is trained on what.
         machine: On what: one machine, or several that train together.
-        after: Whether to follow it.
+        before: Checks and estimate, with --submit.
+        after: Whether to follow it, with --submit.
         name: Shown in the console.
         output: The file to write.
         send: Also create the job.
         spec: The compiled pipeline of the Trainer alone, which knows its parameters.
     """
-    from google.cloud.aiplatform_v1 import CustomJob, JobServiceClient
-
-    expect_at_least("--poll", after.poll, submission.LEAST_POLL)
-    document = custom_job.spec(training, machine, parameters.read_spec(spec))
+    after.check()
+    rerun_spec = parameters.read_spec(spec)
+    document = custom_job.spec(training, machine, rerun_spec)
     labels = jobs.label_values(training.labels)
-    job = submission.message(CustomJob, {"displayName": name, "jobSpec": document, "labels": labels})
+    job = {"displayName": name, "jobSpec": document, **({"labels": labels} if labels else {})}
     flags = f"--region={where.location} --project={where.project_id} --display-name={name}"
     flags += f" --labels={','.join(training.labels)}" if labels else ""
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    Path(output).write_text(text, encoding="utf-8")
     console = submission.terminal()
+    if send or before.dry_run:
+        pools, values = demand.pools_of(document), jobs.defaults(rerun_spec) | custom_job.values(training, rerun_spec)
+        bill = partial(cost.estimate_training, pools, values, rows=before.rows, region=where.location)
+        needs = preflight.needs_of_training(document, pools, training.output_path)
+        if not submission.is_ready(where, submission.Plan(job, {"trainer"}, bill, needs), before, console):
+            return
+    Path(output).write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
     console.print(f"wrote {output}, for gcloud ai custom-jobs create --config={output} {flags}", soft_wrap=True)
-    if not send:
-        return
-    client = where.client(JobServiceClient)
-    with sentences(where, "creating the custom job"):
-        made = client.create_custom_job(parent=where.parent, custom_job=job, timeout=SECONDS)
-    console.print(f"created custom job {_id(made)}")
-    console.print(where.console(f"locations/{where.location}/training/{_id(made)}"), soft_wrap=True)
-    if after.wait:
-        again = f"gcloud ai custom-jobs stream-logs {_id(made)} --region={where.location}"
-        get = partial(client.get_custom_job, name=made.name, timeout=SECONDS)
-        raise SystemExit(watch.verdict(watch.follow(where, get, again, after.poll, console), console))
-
-
-def _id(resource: Any) -> str:
-    return resource.name.rpartition("/")[2]
+    if send:
+        submission.create_custom_job(where, job, after, console)
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -268,9 +193,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "wait": wait,
     "cancel": cancel,
     "rerun": rerun,
-    "schedule": schedule,
-    "pause": pause,
-    "resume": resume,
+    "schedule": schedules.schedule,
+    "pause": schedules.pause,
+    "resume": schedules.resume,
     "list": list_,
     "custom-job": train_alone,
 }

@@ -3,27 +3,49 @@
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from components.common.errors import InputError
+from components.common.errors import InputError, expect_at_least
 from components.common.google import Where, sentences
 
 PATIENCE = 600.0  # seconds that Vertex AI may be out of reach before following ends; the run does not mind
+LEAST_POLL = 0.1  # seconds
 OVER = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED")
 LEFT_OUT = ("NOT_TRIGGERED", "STATE_UNSPECIFIED", "")
 
 
-def follow(where: Where, get: Callable[[], Any], again: str, seconds: float, console: Console) -> Any:
+@dataclass(frozen=True, kw_only=True)
+class After:
+    """What happens once it runs.
+
+    Args:
+        wait: Follow the run step by step until it ends; exit with 1 if it fails or is cancelled.
+        poll: Seconds between two looks.
+        wait_minutes: Follow it so long at most, then exit with 1 while the run goes on; 0 sets no limit.
+    """
+
+    wait: bool = False
+    poll: float = 10.0
+    wait_minutes: float = 0.0
+
+    def check(self) -> None:
+        """Raises InputError for times that are none."""
+        expect_at_least("--poll", self.poll, LEAST_POLL)
+        expect_at_least("--wait-minutes", self.wait_minutes, 0)
+
+
+def follow(where: Where, get: Callable[[], Any], again: str, after: After, console: Console) -> Any:
     """Prints the steps' states as they change, until the run is over.
 
     Args:
         where: Whose Vertex AI.
         get: Asks for the run once.
         again: The command that goes on following.
-        seconds: Between two looks.
+        after: How often, and how long at most.
         console: To print to.
 
     Returns:
@@ -31,18 +53,24 @@ def follow(where: Where, get: Callable[[], Any], again: str, seconds: float, con
 
     Raises:
         InputError: Vertex AI could not be reached for ten minutes, or the credentials have expired. The run goes on.
+        SystemExit: somebody pressed Ctrl-C (130), or it took too long (1). The run goes on.
     """
     seen: dict[str, str] = {}
+    until = time.monotonic() + 60 * after.wait_minutes
     try:
         while True:
-            job = _patient(where, get, again, seconds)
+            job = _patient(where, get, again, after.poll)
             for step, state in _states(job):
                 if seen.get(step) != state:
                     seen[step] = state
                     console.print(f"{dt.datetime.now():%H:%M:%S} {step}: {state.lower()}")
             if state_of(job) in OVER:
                 return job
-            time.sleep(seconds)
+            if after.wait_minutes and time.monotonic() > until:
+                spent = f"{after.wait_minutes:g} minutes"
+                console.print(f"Not over after {spent}; the run goes on. Follow it again: {again}", soft_wrap=True)
+                raise SystemExit(1)
+            time.sleep(after.poll)
     except KeyboardInterrupt:
         console.print(f"No longer followed; the run goes on. Follow it again: {again}")
         raise SystemExit(130) from None

@@ -83,12 +83,36 @@ class Tower(BaseModel):
         """Every raw column that the tower reads, with its type, in the order of the config."""
         return {name: kind for feature in self.features for name, kind in feature.columns.items()}
 
+    @property
+    def restricting(self) -> Iterator[tuple[int, IdFeature | TextFeature | NumericFeature | TemporalFeature]]:
+        """The features, with their places, that searches can be restricted by."""
+        for place, feature in enumerate(self.features):
+            if not isinstance(feature, CrossFeature) and feature.restrict:
+                yield place, feature
 
-def _never(names: tuple[str, ...]) -> dict[str, Any]:
-    """JSON schema of a tower that must not read these columns."""
-    other = {"not": {"enum": list(names)}}
-    entry = {"properties": {"name": other, "names": {"items": other}}}
-    return {"properties": {"features": {"items": entry}, "carried": {"propertyNames": other}}}
+
+def _never(names: tuple[str, ...], features: dict[str, Any], also: tuple[str, ...] = ()) -> dict[str, Any]:
+    """JSON schema of a tower that must not read some columns.
+
+    Args:
+        names: Columns that belong to the other side.
+        features: What else holds for every feature.
+        also: Columns that no feature may read.
+    """
+    other, feature = {"not": {"enum": list(names)}}, {"not": {"enum": [*names, *also]}}
+    fields = {"name": feature, "names": {"items": feature}, **features.get("properties", {})}
+    return {
+        "properties": {"features": {"items": {**features, "properties": fields}}, "carried": {"propertyNames": other}}
+    }
+
+
+NO_RESTRICT = {"properties": {"restrict": {"const": False}}}
+NO_NAMESPACE_TWICE = {
+    "not": {
+        "properties": {"name": {"enum": list(schema.NAMESPACES)}, "restrict": {"const": True}},
+        "required": ["name", "restrict"],
+    }
+}
 
 
 class FeatureConfig(BaseModel):
@@ -104,12 +128,12 @@ class FeatureConfig(BaseModel):
     query: Tower = Field(
         title="Query tower",
         description="The customer's side: columns of the purchases table.",
-        json_schema_extra=_never(OF_PRODUCT),
+        json_schema_extra=_never(OF_PRODUCT, NO_RESTRICT, schema.REQUEST),
     )
     candidate: Tower = Field(
         title="Candidate tower",
         description="The product's side: columns of the products table.",
-        json_schema_extra=_never(OF_CUSTOMER),
+        json_schema_extra=_never(OF_CUSTOMER, NO_NAMESPACE_TWICE),
     )
 
     @pydantic.model_validator(mode="after")
@@ -127,6 +151,23 @@ class FeatureConfig(BaseModel):
                 if name in others:
                     expected = f"no column of the {owner}: {name}, which belongs to the {owner}, goes to {home}"
                     raise _refusal((side, place), name, expected)
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _servable(self) -> Self:
+        """The served model and Vector Search can name everything."""
+        for i, entry in enumerate(self.query.features):
+            for name in entry.columns:
+                if name in schema.REQUEST:
+                    expected = f"another name than {name}, which is an input of the served model: rename the column"
+                    raise _refusal(("query", "features", i), name, expected)
+        for i, marked in self.query.restricting:
+            expected = "false: it is products that are searched for"
+            raise _refusal(("query", "features", i, marked.kind, "restrict"), True, expected)
+        for i, marked in self.candidate.restricting:
+            if marked.name in schema.NAMESPACES:
+                expected = f"false: {schema.NAMESPACES[marked.name]} goes by the name {marked.name}: rename the column"
+                raise _refusal(("candidate", "features", i, marked.kind, "restrict"), True, expected)
         return self
 
     @pydantic.model_validator(mode="wrap")

@@ -69,6 +69,12 @@ class Entry(BaseModel):
 
 class _Single(Entry):
     name: ColumnName = Field(title="Column", description="A column of the tower's table.")
+    restrict: Annotated[bool, Field(strict=True)] = Field(
+        default=False,
+        title="Restricts searches",
+        description="Only the candidate tower: searches in Vector Search can be restricted by it, under the column's "
+        "name, to some of its texts or a range of its numbers.",
+    )
 
     @property
     def key(self) -> str:

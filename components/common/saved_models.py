@@ -1,5 +1,6 @@
-"""Runs the SavedModels of `model/` on raw columns with TensorFlow alone, without a line of the trainer's code."""
+"""Runs SavedModels, a model's and a release's, with TensorFlow alone, without a line of the trainer's code."""
 
+import copy
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -15,22 +16,24 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is impor
 
 QUERY_MODEL, CANDIDATE_MODEL, RETRIEVAL_MODEL = "query_model", "candidate_model", "saved_model"
 METADATA = "model_metadata.json"
+SERVING = "serving_default"
 BATCH = 4096
 TRAIN_AGAIN = "Run the Trainer again."
 
 
 class SavedModel:
-    """The serving_default signature of one SavedModel.
+    """One signature of a SavedModel.
 
     Args:
         folder: A local model folder.
         name: The SavedModel in it, such as query_model.
+        signature: The signature, such as recommend.
 
     Raises:
         InputError: not there, not readable, or without that signature.
     """
 
-    def __init__(self, folder: str, name: str):
+    def __init__(self, folder: str, name: str, signature: str = SERVING):
         import tensorflow as tf
         from google.protobuf.message import DecodeError
 
@@ -44,27 +47,53 @@ class SavedModel:
         except (OSError, ValueError, DecodeError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(self.path, f"damage ({reason})", "a readable SavedModel", TRAIN_AGAIN) from error
-        if "serving_default" not in self.loaded.signatures:
-            found = f"signatures {sorted(self.loaded.signatures)}"
-            raise InputError(self.path, found, "the signature serving_default", TRAIN_AGAIN)
-        self.signature = self.loaded.signatures["serving_default"]
-        kinds = {tf.string: "string", tf.int64: "int64", tf.float32: "float"}
-        self.columns = {column: kinds[spec.dtype] for column, spec in self._inputs().items()}
+        self._use(signature)
 
-    def _inputs(self) -> dict[str, Any]:
-        return dict(sorted(self.signature.structured_input_signature[1].items()))
-
-    def __call__(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs in batches: {column: [R]} to {output: [R, ...]}; columns that the model does not read are ignored."""
+    def _use(self, signature: str) -> None:
         import tensorflow as tf
 
+        if signature not in self.loaded.signatures:
+            found = f"signatures {sorted(self.loaded.signatures)}"
+            raise InputError(self.path, found, f"the signature {signature}", TRAIN_AGAIN)
+        self.signature = self.loaded.signatures[signature]
+        self.specs = dict(sorted(self.signature.structured_input_signature[1].items()))
+        kinds = {tf.string: "string", tf.int64: "int64", tf.float32: "float", tf.int32: "int32"}
+        self.columns = {column: kinds[spec.dtype] for column, spec in self.specs.items()}
+        self.defaults = _defaults(self.path, signature)
+
+    def another(self, signature: str) -> "SavedModel":
+        """Another signature of the same SavedModel, which is loaded once.
+
+        Raises:
+            InputError: it has no such signature.
+        """
+        other = copy.copy(self)
+        other._use(signature)
+        return other
+
+    def __call__(self, raw: dict[str, np.ndarray], batch: int = BATCH) -> dict[str, np.ndarray]:
+        """Runs in batches: {column: [R or 1, ...]} to {output: [R, ...]}.
+
+        Columns that the model does not read are ignored; those that are not given have the signature's defaults, which
+        TensorFlow records and does not read back itself.
+
+        Args:
+            raw: Columns of R rows, or of one that stands for all.
+            batch: Rows at a time.
+        """
+        import tensorflow as tf
+
+        given = {column: raw.get(column, self.defaults.get(column)) for column in self.specs}
+        inputs = {column: values for column, values in given.items() if values is not None}
+        rows = max(len(values) for values in inputs.values())
         parts = []
-        for start in range(0, len(next(iter(raw.values()))), BATCH):
-            batch = {
-                column: tf.constant(raw[column][start : start + BATCH], spec.dtype)
-                for column, spec in self._inputs().items()
+        for start in range(0, rows, batch):
+            part = {
+                column: tf.constant(values if len(values) < rows else values[start : start + batch], spec.dtype)
+                for column, spec in self.specs.items()
+                if (values := inputs.get(column)) is not None
             }
-            parts.append({name: value.numpy() for name, value in self.signature(**batch).items()})
+            parts.append({name: value.numpy() for name, value in self.signature(**part).items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def embed(self, raw: dict[str, np.ndarray], key: str) -> np.ndarray:
@@ -96,6 +125,17 @@ class SavedModel:
                 "Training diverged: lower --learning-rate and run the Trainer again.",
             )
         return embedding
+
+
+def _defaults(path: str, signature: str) -> dict[str, np.ndarray]:
+    """The values that a signature gives to inputs which are left out."""
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    with open(storage.join(path, "saved_model.pb"), "rb") as file:
+        document = saved_model_pb2.SavedModel.FromString(file.read())
+    recorded = document.meta_graphs[0].signature_def[signature].defaults
+    return {name: tf.make_ndarray(value) for name, value in recorded.items()}
 
 
 def read_metadata(folder: str) -> dict[str, Any]:

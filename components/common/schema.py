@@ -22,6 +22,8 @@ EXAMPLE = {
     SUBCATEGORY: "string",
 }
 PRODUCT_COLUMNS = (NAME, CATEGORY, SUBCATEGORY)
+REQUEST = ("k", "exclude", "category")  # what the served model is asked besides the customer's columns
+NAMESPACES = {"category": CATEGORY, "subcategory": SUBCATEGORY}  # by which every search can be restricted
 SPLITS = ("train", "validation", "test")
 METADATA = "metadata.json"
 FORMAT_VERSION = 1

@@ -24,7 +24,7 @@ def exporter(
     index_endpoint_name: str = "",
     staging: str = "",
 ) -> None:
-    """Proves that the saved model recommends what its towers say, for all test customers, and releases it.
+    """Builds the served model from the Trainer's towers, proves it on the test split, and releases it.
 
     It obeys the evaluation's verdict: after a no, the release holds release.json alone, which says so. What is named
     by a parameter is then done on Vertex AI; by default nothing is sent.
@@ -33,7 +33,7 @@ def exporter(
         model: The Trainer's model.
         examples: The DataExtractor's examples.
         evaluation: The Evaluator's evaluation of this model.
-        release: saved_model/, embeddings/ for Vertex AI Vector Search, release.json.
+        release: saved_model/, embeddings/ and index.json for Vertex AI Vector Search, release.json.
         metrics: Whether the model was promoted, and what the proof covered.
         project: Google Cloud project whose Vertex AI gets the release.
         region: Vertex AI's region, for example europe-west3.

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,16 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from components.common import saved_models, schema, staging, storage
+from components.common import examples as shards
+from components.common import progress, saved_models, schema, staging, storage
 from components.common.errors import InputError
-from components.exporter import embeddings, verify
+from components.exporter import approximate, embeddings, vector_index, verify, warmup
+from components.exporter import catalogue as catalogues
+from components.exporter.signatures import OF_CUSTOMERS, OF_PRODUCTS
 
 RELEASE = "release.json"
-FORMAT_VERSION, EVALUATION_VERSION = 2, 2
+FORMAT_VERSION, EVALUATION_VERSION = 3, 2
+WARM_ROWS = 8  # of the larger ones among the warm-up requests
 
 
 def export(*, model: str, examples: str, evaluation: str, output_path: str) -> dict[str, Any]:
-    """Verifies a model and writes saved_model/, embeddings/ and release.json.
+    """Builds and proves the served model and writes saved_model/, embeddings/, index.json and release.json.
 
     Where the evaluation's verdict is no, release.json alone is written, with the verdict: nothing that could be served.
 
@@ -34,8 +37,8 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
         release.json as a dict.
 
     Raises:
-        InputError: for anything in the inputs that the user can put right, and where the model does not
-            recommend what its towers say; nothing is written.
+        InputError: for anything in the inputs that the user can put right, and where the served
+            model does not answer as its towers and the evaluation say; nothing is written.
     """
     storage.refuse_overwrite(output_path)
     measured, source = _read_evaluation(evaluation), model
@@ -60,15 +63,23 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
             work = stack.enter_context(storage.publish(output_path, RELEASE))
             storage.write_json(storage.join(work, RELEASE), release)
             return release
-        products = schema.read_metadata(storage.join(examples, schema.METADATA))["products"]
-        verification, candidates = _verified(model, examples)
         work = stack.enter_context(storage.publish(output_path, RELEASE))
-        shutil.copytree(storage.join(model, saved_models.RETRIEVAL_MODEL), storage.join(work, "saved_model"))
-        os.mkdir(storage.join(work, "embeddings"))
-        embeddings.write(storage.join(work, "embeddings"), metadata["catalogue"], candidates, products)
+        with progress.step("Building the served model"):
+            _build(model, examples, storage.join(work, saved_models.RETRIEVAL_MODEL), metadata["catalogue"])
+        with progress.step("Proving it"):
+            verification, queries, candidates = _verified(model, examples, evaluation, work, output_path)
+        with progress.step("Writing what Vector Search reads"):
+            products = schema.read_metadata(storage.join(examples, schema.METADATA))["products"]
+            os.mkdir(storage.join(work, "embeddings"))
+            restricts = embeddings.restricts(metadata.get("feature_config", {}))
+            embeddings.write(storage.join(work, "embeddings"), metadata["catalogue"], candidates, products, restricts)
+            storage.write_json(storage.join(work, vector_index.FILE), vector_index.metadata(*candidates.shape))
+        with progress.step("Measuring approximate search"):
+            found = approximate.measure(queries, candidates)
         release |= {
             "verification": verification,
             "embeddings": {"products": len(candidates), "dimensions": candidates.shape[1]},
+            "approximate_search": found,
             "files": _files(work),
         }
         storage.write_json(storage.join(work, RELEASE), release)
@@ -102,18 +113,50 @@ def _verdict(verdict: Any) -> tuple[Any, bool]:
         return verdict, False
 
 
-def _verified(model: str, examples: str) -> tuple[dict[str, Any], np.ndarray]:
-    """Runs verify.py in a fresh process: its result and the candidate embeddings that it proved."""
+def _build(model: str, examples: str, output: str, catalogue: list[str]) -> None:
+    """Writes the served model, with its warm-up requests, into the folder `output`."""
+    from components.exporter import serving_model  # TFRS, which takes seconds to import
+
+    query, candidate = (
+        saved_models.SavedModel(model, name) for name in (saved_models.QUERY_MODEL, saved_models.CANDIDATE_MODEL)
+    )
+    lookup = storage.join(examples, schema.METADATA)
+    products = catalogues.read(catalogue, candidate, schema.read_metadata(lookup)["products"], lookup)
+    rows = next(shards.batches(shards.shards(storage.join(examples, "test")), query.columns))
+    some = {column: values[:WARM_ROWS] for column, values in rows.items()}
+    widths = query.embed(some, schema.CUSTOMER).shape[1], products.embeddings.shape[1]
+    if widths[0] != widths[1]:
+        found = f"query embeddings {widths[0]} wide, candidate embeddings {widths[1]}"
+        raise InputError(model, found, "one width", saved_models.TRAIN_AGAIN)
+    serving_model.write(output, serving_model.ServingModel(query, candidate, products))
+    written = saved_models.SavedModel(*os.path.split(output))
+    signatures = {name: written.another(name) for name in (saved_models.SERVING, *OF_CUSTOMERS, *OF_PRODUCTS)}
+    warmup.write(output, warmup.of(signatures, some, products))
+
+
+def _verified(
+    model: str, examples: str, evaluation: str, release: str, output_path: str
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """Runs verify.py in a fresh process: its result, and the towers' embeddings of queries and candidates."""
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", verify.__name__, os.path.abspath(model), os.path.abspath(examples), folder]
-        done = subprocess.run(command, cwd=root, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+        local = evaluation if storage.is_remote(evaluation) else os.path.abspath(evaluation)
+        paths = [os.path.abspath(model), os.path.abspath(examples), local, os.path.abspath(release), folder]
+        done = subprocess.run(
+            [sys.executable, "-m", verify.__name__, *paths],
+            cwd=root,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            check=False,
+        )
         if done.returncode:
             raise RuntimeError(f"verification ended with exit code {done.returncode}:\n{done.stderr[-4000:]}")
         result = storage.read_json(storage.join(folder, verify.RESULT), "the result of the verification")
         if "error" in result:
-            raise InputError(*result["error"])
-        return result, np.load(storage.join(folder, verify.CANDIDATES))
+            where, *rest = result["error"]
+            raise InputError(where.replace(os.path.abspath(release), output_path), *rest)  # which nobody will find
+        return result, np.load(storage.join(folder, verify.QUERIES)), np.load(storage.join(folder, verify.CANDIDATES))
 
 
 def _files(folder: str) -> dict[str, dict[str, Any]]:

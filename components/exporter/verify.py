@@ -1,7 +1,7 @@
-"""Proves, in a process of its own, that saved_model recommends what its towers say.
+"""Proves, in a process of its own, that a release answers as the model's towers and its evaluation say.
 
-`python -m components.exporter.verify MODEL EXAMPLES OUTPUT` needs TensorFlow, NumPy and the three SavedModels:
-nothing of the trainer, nothing that another step left in memory.
+`python -m components.exporter.verify MODEL EXAMPLES EVALUATION RELEASE OUTPUT` needs TensorFlow, NumPy, Arrow and the
+SavedModels: nothing of the trainer, of Keras or of TFRS, nothing that another step left in memory.
 """
 
 import sys
@@ -9,121 +9,120 @@ from typing import Any
 
 import numpy as np
 
-from components.common import examples as shards
 from components.common import saved_models, schema, storage
 from components.common.errors import InputError
+from components.exporter import answers, purchases, recall, warmup
+from components.exporter import catalogue as catalogues
+from components.exporter.answers import Proof
+from components.exporter.lists import REMEDY, TOLERANCE
+from components.exporter.purchases import Purchases
+from components.exporter.signatures import CANDIDATE_EMBEDDING, QUERY_EMBEDDING, RECOMMEND
 
-RESULT, CANDIDATES = "verification.json", "candidates.npy"
-TOLERANCE = 1e-5
-BLOCK = 1024
+RESULT, QUERIES, CANDIDATES = "verification.json", "queries.npy", "candidates.npy"
+EMBEDDING_TOLERANCE = 1e-6  # of a number, as a share of the largest of its embedding where that is above 1
+MOST_LISTS = 10_000  # queries whose lists are compared; of more, some of all parts
 
 
-def verify(model: str, examples: str) -> tuple[dict[str, Any], np.ndarray]:
-    """Compares saved_model's top k with the exact top k of the towers, for every distinct customer of the test split.
-
-    Scores are float32 sums, so they depend on the order of summation by up to about
-    TOLERANCE · |query| · max |candidate|. Where the towers' scores are closer than that, either order is right;
-    anywhere else the ids must agree, place by place.
+def verify(model: str, examples: str, evaluation: str, release: str) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """Compares a release with the Trainer's towers, the Evaluator's Recall and the purchases.
 
     Args:
         model: A local model folder.
         examples: A local examples folder.
+        evaluation: The Evaluator's folder, for this model on these examples, local or gs://.
+        release: A local folder with the release's saved_model/.
 
     Returns:
-        {"customers", "k", "tolerance", "max_score_difference", "mismatches"}, and the candidate embeddings,
-        float32 [N, D], in the order of the catalogue.
+        What was compared, as numbers (see README, "The release"); the towers' embeddings of the test split's queries,
+        float32 [U, D], and of the catalogue [N, D].
 
     Raises:
-        InputError: naming the first customer whose recommendations differ.
+        InputError: naming the first customer, purchase or product that differs.
     """
-    catalogue = saved_models.read_metadata(model)["catalogue"]
-    metadata_path = storage.join(examples, schema.METADATA)
-    products = schema.read_metadata(metadata_path)["products"]
-    query_model, candidate_model, retrieval_model = (
-        saved_models.SavedModel(model, name)
-        for name in (saved_models.QUERY_MODEL, saved_models.CANDIDATE_MODEL, saved_models.RETRIEVAL_MODEL)
-    )
-    columns = {**query_model.columns, **retrieval_model.columns, schema.CUSTOMER: "string"}
-    rows = shards.read(shards.shards(storage.join(examples, "test")), columns)
-    first, _ = saved_models.distinct(rows)
-    raw = {column: values[first] for column, values in rows.items()}
-    product_columns = saved_models.product_columns(catalogue, products, candidate_model.columns, metadata_path)
-    candidates = candidate_model.embed(product_columns, schema.PRODUCT)
-    queries = query_model.embed(raw, schema.CUSTOMER)
-    if queries.shape[1] != candidates.shape[1]:
-        found = f"query embeddings {queries.shape[1]} wide, candidate embeddings {candidates.shape[1]}"
-        raise InputError(model, found, "one width", saved_models.TRAIN_AGAIN)
-    outputs = retrieval_model(raw)
-    for name in ("product_ids", "scores"):
-        if name not in outputs:
-            found = f"outputs {sorted(outputs)}"
-            raise InputError(retrieval_model.path, found, "product_ids and scores", saved_models.TRAIN_AGAIN)
-    difference = 0.0
-    for start in range(0, len(queries), BLOCK):
-        block = slice(start, start + BLOCK)
-        difference = max(
-            difference,
-            _compare(
-                retrieval_model.path,
-                [customer.decode(errors="replace") for customer in raw[schema.CUSTOMER][block]],
-                product_columns[schema.PRODUCT],
-                (queries[block].astype(np.float64), candidates.astype(np.float64)),
-                (outputs["product_ids"][block], outputs["scores"][block]),
-            ),
-        )
+    towers = [saved_models.SavedModel(model, name) for name in (saved_models.QUERY_MODEL, saved_models.CANDIDATE_MODEL)]
+    lookup = storage.join(examples, schema.METADATA)
+    products = schema.read_metadata(lookup)["products"]
+    catalogue = catalogues.read(saved_models.read_metadata(model)["catalogue"], towers[1], products, lookup)
+    test = purchases.read(examples, towers[0].columns, catalogue.ids)
+    queries = towers[0].embed(test.raw, schema.CUSTOMER)
+    served = saved_models.SavedModel(release, saved_models.RETRIEVAL_MODEL, RECOMMEND)
+    listed = answers.some(len(queries), MOST_LISTS)
+    proof = Proof(served, test, catalogue, queries, listed)
+    embeddings, difference = _embeddings(proof)
     result = {
-        "customers": len(queries),
-        "k": outputs["product_ids"].shape[1],
+        "purchases": len(test.query),
+        "queries": len(queries),
+        "max_embedding_difference": difference,
+        **_recalls(test, evaluation, *embeddings),
+        "k": answers.default_k(served, catalogue),
         "tolerance": TOLERANCE,
-        "max_score_difference": difference,
+        "lists": len(listed),
+        "max_score_difference": max(
+            answers.recommended(proof), answers.excluded(proof, examples), answers.nobody(proof)
+        ),
+        **answers.similar(proof),
+        **_warmed(served),
         "mismatches": 0,
     }
-    return result, candidates
+    return result, queries, catalogue.embeddings
 
 
-def _compare(
-    where: str,
-    customers: list[str],
-    catalogue: np.ndarray,
-    towers: tuple[np.ndarray, np.ndarray],
-    served: tuple[np.ndarray, np.ndarray],
-) -> float:
-    """The largest difference of a score; InputError at the first customer whose ids or scores are wrong."""
-    (queries, candidates), (ids, found) = towers, served
-    exact = queries @ candidates.T
-    k = ids.shape[1]
-    order = np.argsort(-exact, axis=1, kind="stable")[:, :k]
-    best = np.take_along_axis(exact, order, axis=1)
-    tolerance = TOLERANCE * np.linalg.norm(queries, axis=1, keepdims=True) * np.linalg.norm(candidates, axis=1).max()
-    sorter = np.argsort(catalogue)
-    places = sorter[np.searchsorted(catalogue, ids, sorter=sorter).clip(max=len(catalogue) - 1)]
-    known = catalogue[places] == ids
-    own = np.take_along_axis(exact, places, axis=1)
-    again = np.zeros_like(known)
-    for row, of_customer in enumerate(ids):
-        again[row, np.setdiff1d(np.arange(k), np.unique(of_customer, return_index=True)[1])] = True
-    # `not <=` rather than `>`: a NaN score is a mismatch.
-    wrong = ~known | again | ~(np.abs(own - best) <= tolerance) | ~(np.abs(found - own) <= tolerance)
-    if wrong.any():
-        row, place = np.argwhere(wrong)[0]
-        raise InputError(
-            f"{where}, customer {customers[row]}, place {place + 1} of {k}",
-            f"product {ids[row, place]} with score {found[row, place]:.6g} (its first ids: {_first(ids[row])})",
-            f"product {catalogue[order[row, place]]} with score {best[row, place]:.6g} by the towers "
-            f"(their first ids: {_first(catalogue[order[row]])})",
-            "Nothing is released. saved_model does not hold these towers: run the Trainer again.",
-        )
-    return float(np.abs(found - own).max())
+def _embeddings(proof: Proof) -> tuple[list[np.ndarray], float]:
+    """The release's embeddings of queries and catalogue, which are the towers', and the largest difference."""
+    embeddings, differences = [], []
+    for signature, raw, key, expected in (
+        (QUERY_EMBEDDING, proof.purchases.raw, schema.CUSTOMER, proof.queries),
+        (CANDIDATE_EMBEDDING, proof.catalogue.columns, schema.PRODUCT, proof.catalogue.embeddings),
+    ):
+        found = proof.served.another(signature).embed(raw, key)
+        where = f"{proof.served.path}, {signature}"
+        if found.shape != expected.shape:
+            raise InputError(where, f"embeddings {list(found.shape)}", f"{list(expected.shape)}", REMEDY)
+        allowed = EMBEDDING_TOLERANCE * np.maximum(1, np.abs(expected).max(axis=1, keepdims=True))
+        wrong = ~(np.abs(found - expected) <= allowed)
+        if wrong.any():
+            row, place = np.argwhere(wrong)[0]
+            is_customer = key == schema.CUSTOMER
+            name = proof.purchases.names(np.array([row]))[0] if is_customer else f"product {proof.catalogue.ids[row]}"
+            expectation = f"{expected[row, place]:.9g}, as by the tower"
+            raise InputError(f"{where}, {name}, number {place + 1}", f"{found[row, place]:.9g}", expectation, REMEDY)
+        embeddings.append(found)
+        differences.append(float(np.abs(found - expected).max()))
+    return embeddings, max(differences)
 
 
-def _first(ids: np.ndarray, shown: int = 5) -> str:
-    return " ".join(str(product) for product in ids[:shown])
+def _recalls(test: Purchases, evaluation: str, queries: np.ndarray, candidates: np.ndarray) -> dict[str, float]:
+    """The Evaluator's Recall, from embeddings that the release computed."""
+    path = storage.join(evaluation, "evaluation.json")
+    document = storage.read_json(path, "the evaluation.json of the Evaluator")
+    if document.get("rows") != len(test.query):
+        found, expected = repr(document.get("rows")), f"{len(test.query)}, the purchases of the test split"
+        raise InputError(f"{path}, field rows", found, expected, "Run the Evaluator on these examples.")
+    return recall.compare(path, document["metrics"]["model"], queries, candidates, test.query, test.target)
 
 
-def main(model: str, examples: str, output: str) -> None:
-    """Writes verification.json, or in it what is wrong with the input, and candidates.npy into the folder `output`."""
+def _warmed(served: saved_models.SavedModel) -> dict[str, int]:
+    """Replays the warm-up requests, as TensorFlow Serving will before the model takes a customer's."""
+    requests = warmup.read(served.path)
+    for number, request in enumerate(requests):
+        where = f"{served.path}, {warmup.FILE}, request {number} ({request.signature})"
+        model = served.another(request.signature)
+        if set(request.inputs) != set(model.specs):
+            raise InputError(where, f"inputs {sorted(request.inputs)}", f"{sorted(model.specs)}", REMEDY)
+        outputs, rows = model(request.inputs), max(map(len, request.inputs.values()))
+        if any(len(values) != rows for values in outputs.values()):
+            found = {name: list(values.shape) for name, values in outputs.items()}
+            raise InputError(where, f"outputs {found}", f"{rows} rows", REMEDY)
+    if not requests:
+        raise InputError(f"{served.path}, {warmup.FILE}", "no request", "one of every signature", REMEDY)
+    return {"warmup_requests": len(requests)}
+
+
+def main(model: str, examples: str, evaluation: str, release: str, output: str) -> None:
+    """Writes into the folder `output`: verification.json, or in it what is wrong, and the towers' embeddings."""
     try:
-        result, candidates = verify(model, examples)
+        result, queries, candidates = verify(model, examples, evaluation, release)
+        np.save(storage.join(output, QUERIES), queries)
         np.save(storage.join(output, CANDIDATES), candidates)
     except InputError as error:
         result = {"error": [error.where, error.found, error.expected, error.remedy]}

@@ -32,7 +32,7 @@ def trainer(
 ):
     """Trains the two-tower retrieval model on all GPUs of the machine.
 
-    A retried task continues where the last one ended if checkpoint_path is set: its own outputs have a new place.
+    A retried task continues where the last one ended: the checkpoints are in the run's folder, not in the task's.
 
     Args:
         examples: The DataExtractor's train, validation and test examples.
@@ -52,13 +52,13 @@ def trainer(
         top_k: How many products saved_model returns.
         seed: The same seed gives the same model.
         warm_start_from: model/ of an earlier run, with whatever vocabulary, whose weights to begin with.
-        checkpoint_path: A gs:// folder for checkpoints; by default beside the model.
+        checkpoint_path: A folder for checkpoints; by default checkpoints/ in the run's folder.
         precision: float32 or bfloat16, of the towers' arithmetic.
         jit_compile: Compile forward and backward pass with XLA.
         ablate: Train again without category, subcategory and their crosses, and say what difference they make.
         ablation_seeds: How many seeds to compare, with and without them.
     """
-    from components.images import location
+    from components.images import location, run_folder
     from trainer_image.options import Options
     from trainer_image.train import train
 
@@ -83,7 +83,7 @@ def trainer(
         top_k=top_k,
         seed=seed,
         warm_start_from=warm_start_from,
-        checkpoint_path=checkpoint_path,
+        checkpoint_path=checkpoint_path or f"{run_folder(model)}/checkpoints",
         precision=precision,  # type: ignore[arg-type]
         jit_compile=jit_compile,
         ablate=ablate,

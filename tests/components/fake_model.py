@@ -59,8 +59,11 @@ class Query(tf.Module):
         self.serve = tf.function(self.embed).get_concrete_function(customer, revenue, **further)
 
     def embed(self, cust_person_id: tf.Tensor, revenue: tf.Tensor, **further: tf.Tensor) -> dict[str, tf.Tensor]:
-        nothing = sum(0.0 * tf.cast(tf.strings.length(text), tf.float32)[:, None] for text in further.values())
-        return {"embedding": self.lookup(cust_person_id) + 0 * revenue[:, None] + nothing}
+        nothing: tf.Tensor = sum(
+            0.0 * tf.cast(tf.strings.length(text), tf.float32)[:, None] for text in further.values()
+        )
+        nothing += tf.math.multiply_no_nan(revenue, 0.0)[:, None]  # a NaN is no number like any other
+        return {"embedding": self.lookup(cust_person_id) + nothing}
 
 
 class Candidate(tf.Module):

@@ -43,6 +43,7 @@ def test_evaluator_and_exporter_as_the_pipeline_calls_them(world: dict[str, str]
         "yes: Recall@2 in the slice history.repeat is 0.625, not below its floor of 0.25."
     )
     assert (proof.metadata["promoted"], release.metadata["promoted"]) == (1, "true")
-    assert (proof.metadata["customers"], proof.metadata["mismatches"]) == (4, 0)
+    assert (proof.metadata["queries"], proof.metadata["mismatches"]) == (4, 0)
+    assert proof.metadata["recall_1"] == metrics.metadata["recall_1"]
     assert release.metadata["model_version"] == "v1"
     assert (tmp_path / "release/release.json").exists()

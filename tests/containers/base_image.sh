@@ -16,8 +16,9 @@ mmdebstrap --quiet --variant=minbase --include="$libraries" --dpkgopt='path-excl
   --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' bookworm "$root" "$sources"
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/etc/apt/sources.list*
 
+shared=("$python"/lib/libpython3*.so*)
 tar -C "$python" --exclude=site-packages --exclude=lib/python3.11/test --exclude=__pycache__ --exclude='*.a' \
-  -c bin/python3.11 lib/python3.11 $(cd "$python" && ls lib/libpython3*.so*) | tar -C "$root/usr/local" -x
+  -c bin/python3.11 lib/python3.11 "${shared[@]#"$python/"}" | tar -C "$root/usr/local" -x
 ln -s python3.11 "$root/usr/local/bin/python3"
 ln -s python3.11 "$root/usr/local/bin/python"
 cat /etc/ssl/certs/ca-certificates.crt >"$root/etc/ssl/certs/ca-certificates.crt"

@@ -22,9 +22,11 @@ import pytest
 import compile as compiler
 from components.common import saved_models
 from components.common.errors import InputError
-from components.images import DATA_IMAGE, TRAINER_IMAGE
+from components.images import DATA_IMAGE, SERVING_IMAGE, TRAINER_IMAGE
 from pipelines import local
 from tests.containers import scan
+from tests.serving_image import conftest as served
+from tests.serving_image import stand_in
 
 pytestmark = pytest.mark.slow
 
@@ -37,8 +39,14 @@ BOOT = """#!/opt/venv/bin/python3
 import os, apache_beam
 print(apache_beam.__version__, os.environ["RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT"], os.getuid())
 """
-MAX_GB = {DATA_IMAGE: 2.4, TRAINER_IMAGE: 2.0}  # without CUDA; what was measured is in README.md
-PACKAGES = {DATA_IMAGE: "data-image", TRAINER_IMAGE: "trainer-image"}
+ASK = """
+import sys, urllib.request
+for path, body in (("/alive", None), ("/predict", sys.argv[1].encode())):
+    print(urllib.request.urlopen("http://127.0.0.1:8200" + path, body).read().decode())
+"""
+IMAGES = (DATA_IMAGE, TRAINER_IMAGE, SERVING_IMAGE)
+MAX_GB = {DATA_IMAGE: 2.4, TRAINER_IMAGE: 2.3, SERVING_IMAGE: 2.0}  # without CUDA; what was measured is in README.md
+PACKAGES = {DATA_IMAGE: "data-image", TRAINER_IMAGE: "trainer-image", SERVING_IMAGE: "serving-image"}
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +64,13 @@ def client() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="module")
 def images(client: docker.DockerClient) -> docker.models.images.ImageCollection:
-    """Both images, built for CPU as a user builds them."""
+    """The images, built for CPU as a user builds them."""
     started = time.monotonic()
     command = ["make", "images", "CPU=1", "ARGS=--network=host"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stdout[-4000:] + done.stderr[-4000:]
     print(f"built in {time.monotonic() - started:.0f} s", file=sys.__stderr__)
-    for image in (DATA_IMAGE, TRAINER_IMAGE):
+    for image in IMAGES:
         print(f"{image} {client.images.get(image).attrs['Size'] / 1e9:.2f} GB", file=sys.__stderr__)
     return client.images
 
@@ -79,7 +87,7 @@ def inside(client: docker.DockerClient, image: str, *command: str) -> str:
     return client.containers.run(image, list(command), remove=True, network_mode="none").decode()
 
 
-@pytest.mark.parametrize("image", [DATA_IMAGE, TRAINER_IMAGE])
+@pytest.mark.parametrize("image", IMAGES)
 def test_it_holds_nothing_that_it_should_not(
     client: docker.DockerClient, images: docker.models.images.ImageCollection, image: str, tmp_path: Path
 ) -> None:
@@ -98,7 +106,7 @@ def test_it_holds_nothing_that_it_should_not(
         (tmp_path / "root.tar").unlink()
 
 
-@pytest.mark.parametrize("image", [DATA_IMAGE, TRAINER_IMAGE])
+@pytest.mark.parametrize("image", IMAGES)
 def test_it_says_what_it_is(images: docker.models.images.ImageCollection, image: str) -> None:
     labels = images.get(image).labels
     command = ["git", "rev-parse", "HEAD"]
@@ -108,7 +116,7 @@ def test_it_says_what_it_is(images: docker.models.images.ImageCollection, image:
     assert labels["org.opencontainers.image.title"].startswith("Metro Recs")
 
 
-@pytest.mark.parametrize("image", [DATA_IMAGE, TRAINER_IMAGE])
+@pytest.mark.parametrize("image", IMAGES)
 @pytest.mark.usefixtures("images")
 def test_it_holds_the_locked_packages_and_no_others(client: docker.DockerClient, image: str) -> None:
     listing = "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for d in m.distributions()), sep='\\n')"
@@ -141,6 +149,37 @@ def test_dataflow_starts_beams_boot(client: docker.DockerClient, images: docker.
 def test_a_component_is_also_a_command_line(client: docker.DockerClient) -> None:
     for image, module in ((DATA_IMAGE, "components.data_extractor"), (TRAINER_IMAGE, "trainer_image.main")):
         assert "--output-path" in inside(client, image, "python3", "-m", module, "--help")
+
+
+@pytest.mark.usefixtures("images")
+def test_the_serving_image_serves(client: docker.DockerClient, tmp_path: Path) -> None:
+    """Started as Vertex AI starts it, as a user of its own; it is asked from inside, because it has no network."""
+    tmp_path.chmod(0o755)
+    release = tmp_path / "release"
+    release.mkdir()
+    stand_in.write_known(release, served.CUSTOMERS, served.CANDIDATES, served.TABLE)
+    container = client.containers.run(
+        SERVING_IMAGE,
+        detach=True,
+        network_mode="none",
+        volumes={str(release): {"bind": "/release", "mode": "ro"}},
+        environment={"AIP_STORAGE_URI": "/release", "AIP_HTTP_PORT": "8200", "AIP_HEALTH_ROUTE": "/alive"},
+    )
+    try:
+        body = {"instances": [{"cust_person_id": "клиент 1"}], "parameters": {"k": 3}}
+        ask = ["python3", "-c", ASK, json.dumps(body)]
+        while (done := container.exec_run(ask)).exit_code:
+            container.reload()
+            assert container.status == "running", container.logs().decode()
+            time.sleep(0.5)
+        health, answer = done.output.decode().splitlines()
+        assert json.loads(health) == {"status": "ready", "model_version": "stand-in"}
+        served.check(json.loads(answer)["predictions"][0], "клиент 1", k=3)
+        container.kill("SIGTERM")
+        assert container.wait()["StatusCode"] == 0
+        assert b"http://0.0.0.0:8200" in container.logs()
+    finally:
+        container.remove(force=True)
 
 
 @pytest.mark.usefixtures("images")
@@ -181,7 +220,8 @@ def test_the_whole_pipeline(client: docker.DockerClient, spec: str, small_log: t
     assert 0 not in owners
     # What the containers released recommends here, too.
     model = saved_models.SavedModel(artifacts["exporter.release"], saved_models.RETRIEVAL_MODEL)
-    products = model({"cust_person_id": np.array([b"customer 3"], object)})["product_ids"]
+    asked = {"cust_person_id": np.array([b"customer 3"], object), "k": np.array([10], np.int32)}
+    products = model(asked)["product_ids"]
     assert products.shape == (1, 10)
 
 

@@ -79,11 +79,13 @@ def check(folder: str, products: str) -> None:
     assert any("\n" in str(name) for name in names.values())
     assert any('"' in str(name) for name in names.values())
 
-    # Every product is recommended to this customer, and its id leads to the retailer's own name of it.
+    # Every product is recommended to this customer, by the retailer's own name of it.
     served = saved_models.SavedModel(str(release), saved_models.RETRIEVAL_MODEL)
-    (recommended,) = served({"cust_person_id": np.array([b"customer 0"], object)})["product_ids"]
+    recommended = served({"cust_person_id": np.array([b"customer 0"], object)})
+    named = zip(recommended["product_ids"][0].tolist(), recommended["product_names"][0].tolist(), strict=True)
+    assert {id_: name.decode() for id_, name in named} == names
     lookup = schema.read_metadata(str(examples / schema.METADATA))["products"]
-    assert {int(id_): lookup[str(id_)][schema.NAME] for id_ in recommended} == names
+    assert {int(id_): product[schema.NAME] for id_, product in lookup.items()} == names
 
     # The model tells the names apart: a changed byte would have made a name out-of-vocabulary, one vector for all.
     trained = vocabularies.read_vocabularies(str(words))[schema.NAME]["tokens"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from components.exporter.vertex.batch import batch
 from tests.components import fake_model
 from tests.components.exporter.test_export import NO, write_evaluation
 from tests.integration.sums import PARENT, tasks
@@ -23,6 +24,8 @@ SEND: dict[str, Any] = {
     "serving_image": "europe-west3-docker.pkg.dev/my-project/metro-recs/serving:v1",
     "endpoint_name": "shop",
     "traffic": 20,
+    "index_name": "recs",
+    "index_endpoint_name": "search",
 }
 
 
@@ -33,8 +36,8 @@ def test_a_release_is_registered_and_deployed_and_one_that_the_gate_refused_is_n
     running_vertex.environment["VERTEX_ENDPOINT"] = running_vertex.url
     fake_model.write_examples(bucket / "examples")
     fake_model.write_model(bucket / "model")
-    for name, changes in (("yes", {}), ("no", {"verdict": NO})):
-        shutil.copytree(write_evaluation(tmp_path / name, **changes), bucket / name)
+    shutil.copytree(write_evaluation(tmp_path / "yes"), bucket / "yes")
+    shutil.copytree(write_evaluation(tmp_path / "no", verdict=NO), bucket / "no")
     inputs = {"model": "gs://bucket/model", "examples": "gs://bucket/examples"}
 
     submit(running_vertex, "no", {**inputs, **SEND, "evaluation": "gs://bucket/no"}, "reruns/exporter.json")
@@ -57,10 +60,16 @@ def test_a_release_is_registered_and_deployed_and_one_that_the_gate_refused_is_n
     assert version["versionId"] == versions[-1]["versionId"]
     assert "default" in version["versionAliases"]
     assert {each["labels"]["model-version"] for each in versions} == {"v1"}
+    (index,) = running_vertex.state.below(f"{PARENT}/indexes")
+    assert index["indexStats"] == {"vectorsCount": "4"}
+    assert index["metadata"]["config"]["dimensions"] == 4
+    assert len(index["deployedIndexes"]) == 1
     (endpoint,) = running_vertex.state.below(f"{PARENT}/endpoints")
     assert list(endpoint["trafficSplit"].values()) == [100]
     release = path_of(running_vertex, job, "exporter", "release")
     assert json.loads((release / "published.json").read_text())[PARENT]["endpoint"] == endpoint["name"]
+    facts = batch(release=str(release), examples=str(bucket / "examples"), output=str(tmp_path / "top"), k=2)
+    assert facts["rows"] == 2 * facts["customers"] == 8
     details = {detail["taskName"]: detail for detail in job["jobDetail"]["taskDetails"]}
     told = details["exporter"]["outputs"]["release"]["artifacts"][0]["metadata"]
     assert told["registered_model"] == f"{PARENT}/models/recs@{version['versionId']}"

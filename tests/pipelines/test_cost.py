@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from compile import spec
-from pipelines import cost
+from pipelines import cost, prices
+from pipelines.demand import Asked
 from pipelines.machines import Machine
 from pipelines.steps import Settings
 
@@ -115,8 +116,31 @@ def test_an_unknown_step_is_refused_and_a_machine_without_a_price_is_unknown() -
         cost.expect_below(found, 100.0)
 
 
+def test_other_regions_are_dearer_and_unknown_ones_the_dearest() -> None:
+    def dollars(region: str) -> float:
+        return cost.estimate(_job(), dict.fromkeys(STEPS, 1.0), region=region).usd - 0.03
+
+    here = dollars("us-central1")
+    assert dollars("europe-west3") == pytest.approx(1.29 * here)
+    assert dollars("mars-north1") == pytest.approx(1.6 * here)
+    found = cost.estimate(_job(), {}, region="europe-west3")
+    assert any(text.startswith("in europe-west3 everything 1.29 times as dear") for text in found.assumptions)
+    factors = [value for name, value in prices.table()["regions"].items() if name != "source"]
+    assert max(factors) == prices.table()["regions"]["elsewhere"]
+
+
+def test_a_custom_job_is_its_machines() -> None:
+    pools = [Asked("n1-standard-8"), Asked("n1-standard-8", replicas=3)]
+    found = cost.estimate_training(pools, {"epochs": 10}, {}, 20_000_000)
+    hours = 16e6 * 10 / 71_901 / 3600
+    assert found.usd == pytest.approx((hours + START) * 4 * 0.4369977)
+    assert [line.item for line in found.lines] == ["trainer", "trainer"]
+    with pytest.raises(ValueError, match="evaluator"):
+        cost.estimate_training(pools, {}, {"evaluator": 1.0})
+
+
 def test_every_price_has_a_source_and_the_table_a_date() -> None:
-    table = cost.prices()
+    table = prices.table()
     assert isinstance(table["date"], dt.date)
     groups = (table["machines"], table["accelerators"], table["dataflow"], table["bigquery"])
     for group in groups:

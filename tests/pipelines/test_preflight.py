@@ -7,8 +7,9 @@ import pytest
 from google.auth import exceptions
 
 from components.common.google import Where
-from pipelines import preflight
-from pipelines.preflight import Finding, Needs
+from pipelines import preflight, registries
+from pipelines.findings import Finding
+from pipelines.preflight import Needs
 from tests.servers.google_apis import Server, google_apis
 
 APIS = ["aiplatform.googleapis.com", "dataflow.googleapis.com"]
@@ -62,6 +63,16 @@ def test_all_is_there(cloud: Server) -> None:
     assert asked[SERVICES] == {"names": [f"projects/my-project/services/{name}" for name in APIS]}
     (accept,) = [headers["Accept"] for method, _, _, headers in cloud.requests if method == "HEAD"]
     assert "application/vnd.oci.image.index.v1+json" in accept
+
+
+def test_an_image_called_latest_and_a_cache_are_not_to_be_trusted(cloud: Server) -> None:
+    needs = _needs(cloud)
+    image = needs.images[0].replace(":v1", ":latest")
+    cloud.answers["/v2/my-project/metro-recs/trainer/manifests/latest"] = (200, {})
+    for cached, states in ((True, ["careful", "fine"]), (False, ["fine"])):
+        found = preflight.preflight(_where(cloud), needs._replace(images=[image], is_cached=cached))
+        assert [finding.state for finding in found if image in finding.text] == states
+    assert "--tag" in preflight.preflight(_where(cloud), needs._replace(images=[image], is_cached=True))[0].command
 
 
 @pytest.mark.parametrize(
@@ -148,7 +159,8 @@ def test_a_bucket_elsewhere_is_pointed_out(cloud: Server) -> None:
 def test_a_service_that_does_not_answer_takes_no_longer_than_it_may(
     cloud: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preflight, "SECONDS", 0.2)
+    for module in (preflight, registries):
+        monkeypatch.setattr(module, "SECONDS", 0.2)
     cloud.silent = 2.0
     start = time.monotonic()
     found = preflight.preflight(_where(cloud), _needs(cloud))
@@ -194,7 +206,7 @@ def test_googles_token_goes_to_googles_registries_only(cloud: Server, monkeypatc
     ],
 )
 def test_which_registries_are_googles(host: str, expected: bool) -> None:
-    assert preflight.is_googles(host) is expected
+    assert registries.is_googles(host) is expected
 
 
 def test_needs_follow_from_the_parameters() -> None:

@@ -1,6 +1,8 @@
 """The Trainer alone as a custom job: the file for gcloud, what the server received, what is refused."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines import registries
 from tests.pipelines.vertex_cli import REGISTRY, Commands, Result
 
 ACCOUNT = "recs@my-project.iam.gserviceaccount.com"
@@ -25,7 +28,18 @@ def test_custom_job_is_a_cluster_with_a_chief(commands: Commands, tmp_path: Path
     file = tmp_path / "job.yaml"
     result = _custom_job(
         *(commands, file, "--parameters", "epochs=7", "jit_compile=true", "--machine-type", "a2-highgpu-2g"),
-        *("--replicas", "4", "--strategy", "spot", "--service-account", ACCOUNT, "--labels", "team=recs", "--submit"),
+        *(
+            "--replicas",
+            "4",
+            "--strategy",
+            "spot",
+            "--service-account",
+            ACCOUNT,
+            "--labels",
+            "team=recs",
+            "--submit",
+            "--no-preflight",
+        ),
     )
     assert result.code == 0, result.err
     document = yaml.safe_load(file.read_text())
@@ -45,6 +59,31 @@ def test_custom_job_is_a_cluster_with_a_chief(commands: Commands, tmp_path: Path
     assert [int(pool["replicaCount"]) for pool in pools] == [1, 3]
     assert pools[0]["containerSpec"]["args"] == flags
     assert "gcloud ai custom-jobs create --config=" in result.out
+
+
+def test_a_custom_job_is_checked_and_estimated_before_it_is_created(
+    commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registries, "image", lambda *_: iter(()))  # their registry is out of reach here
+    file = tmp_path / "job.yaml"
+    rows = ("--rows", "1000000", "--parameters", "epochs=10", "--submit")
+    result = _custom_job(commands, file, *rows, "--max-cost", "0.01")
+    assert result.code == 2
+    assert "an estimate of" in result.err
+    result = _custom_job(commands, file, *rows, "--output-path", "gs://mistyped/model")
+    assert result.code == 2
+    assert "gs://mistyped does not exist" in result.err
+    result = _custom_job(commands, file, *rows, "--dry-run")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["jobSpec"]["workerPoolSpecs"][0]["machineSpec"] == {"machineType": "n1-standard-8"}
+    assert not file.exists()
+    assert not commands.created
+    result = _custom_job(commands, file, *rows)
+    assert result.code == 0, result.err
+    # 800,000 rows, ten times, at 71,901 a second, and four minutes, on an n1-standard-8 in europe-west3.
+    assert re.search(r"trainer\W+n1-standard-8\W+0\.03\W+0\.06", result.out)
+    assert "fine: The bucket gs://bucket is there" in result.out
+    assert len(commands.created) == 1
 
 
 def test_the_trainer_understands_the_custom_jobs_flags(commands: Commands, tmp_path: Path) -> None:
@@ -68,7 +107,7 @@ def test_the_trainer_understands_the_custom_jobs_flags(commands: Commands, tmp_p
         (("--tfrecords-path", "examples"), "gs://BUCKET/PATH"),
         (("--machine-type", "a2-highgpu-3g"), "a2-highgpu-3g"),
         (("--accelerator", "NVIDIA_A1000"), "NVIDIA_A1000"),
-        (("--parameters", "epoch=3"), "epoch=3"),
+        (("--parameters", "epoch=3"), "found epoch, expected one of"),
         (("--labels", "A=b"), "A=b"),
     ],
 )

@@ -33,7 +33,7 @@ def test_rerun_wants_every_artifact(commands: Commands, inputs: tuple[str, ...],
         (("epochs=true",), "a whole number"),
         (("learning_rate=NaN",), "a number"),
         (("ks=5",), "a list"),
-        (("epoch=5",), "epoch=5"),
+        (("epoch=5",), "found epoch, expected one of"),
         (("epochs=5", "epochs=6"), "epochs twice"),
         (("split",), "name=value"),
         (("feature_config=towers: [",), "feature config"),
@@ -147,7 +147,7 @@ def test_what_the_service_refuses_is_a_sentence(commands: Commands, status: str,
 
 
 def test_expired_credentials_are_a_sentence() -> None:
-    where = Where(project="p", region="europe-west3")
+    where = Where(project="my-project", region="europe-west3")
     with pytest.raises(ValueError, match="gcloud auth application-default login"), sentences(where, "submitting"):
         raise exceptions.RefreshError("invalid_grant: Bad Request", {"error": "invalid_grant"})
 
@@ -159,10 +159,10 @@ def test_no_credentials_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("google.auth.default", default)
     monkeypatch.delenv("VERTEX_ENDPOINT", raising=False)
     with pytest.raises(ValueError, match="gcloud auth application-default login"):
-        _ = Where(project="p", region="europe-west3").credentials
+        _ = Where(project="my-project", region="europe-west3").credentials
 
 
 def test_anonymous_on_this_machine_only() -> None:
-    local = Where(project="p", region="europe-west3", endpoint="http://localhost:1")
+    local = Where(project="my-project", region="europe-west3", endpoint="http://localhost:1")
     assert isinstance(local.credentials, credentials.AnonymousCredentials)
-    assert not Where(project="p", region="europe-west3", endpoint="https://localhost.example.com").is_local
+    assert not Where(project="my-project", region="europe-west3", endpoint="https://localhost.example.com").is_local

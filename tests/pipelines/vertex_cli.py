@@ -1,5 +1,6 @@
 """The command line in this process: flags in, exit code and output out."""
 
+import re
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,13 @@ class Result(NamedTuple):
     code: int
     out: str
     err: str
+
+
+def run_id(out: str) -> str:
+    """The id of the run that a command says it submitted."""
+    found = re.search(r"submitted (\S+)", out)
+    assert found
+    return found[1]
 
 
 class Commands:

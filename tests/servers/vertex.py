@@ -14,6 +14,7 @@ import io
 import json
 import logging
 import re
+import ssl
 import tempfile
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -80,6 +81,7 @@ class VertexServer:
     Args:
         folder: Stands for Cloud Storage: a folder in it is a bucket, a file in that an object.
         runs: Run pipelines and custom jobs as processes of this machine.
+        certificate: PEM file with a key and a certificate; where given, the server speaks TLS.
 
     Attributes:
         url: The server's address, of both APIs.
@@ -90,8 +92,9 @@ class VertexServer:
         token: Where set, calls to Vertex AI without it as bearer token are refused.
     """
 
-    def __init__(self, folder: Path, runs: bool = False):
+    def __init__(self, folder: Path, runs: bool = False, certificate: Path | None = None):
         self.state = State(folder.resolve(), runs)
+        self.certificate = certificate
         self.resources, self.requests = self.state.resources, self.state.requests
         self.environment = self.state.environment
         self.token = ""
@@ -104,7 +107,12 @@ class VertexServer:
         objects = FolderStorage(self.state.folder)
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self, objects))
         server.daemon_threads = True
-        self.url = objects.url = f"http://127.0.0.1:{server.server_port}"
+        if self.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        scheme = "https" if self.certificate else "http"
+        self.url = objects.url = f"{scheme}://127.0.0.1:{server.server_port}"
         private = self._stack.enter_context(tempfile.TemporaryDirectory())
         self.environment.update(storage.environment(self.url, Path(private)), GOOGLE_CLOUD_PROJECT=PROJECT)
         self._stack.enter_context(serving(server))

@@ -184,3 +184,28 @@ def test_tensorflow_alone_serves_the_model(shop: Shop, side: str) -> None:
         row.update({name: value.encode() for name, value in row.items() if isinstance(value, str)})
     expected = by_hand(shop, side, rows)
     np.testing.assert_allclose(json.loads(done.stdout), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_served_model_of_every_kind_answers_whatever_is_left_out(shop: Shop) -> None:
+    """A missing number is the median, a missing text the empty one, as for the tower itself."""
+    from components.exporter import catalogue, serving_model
+
+    ids = list(shop.products)
+    query, candidate = (saved_models.SavedModel(str(shop.folder), f"{side}_model") for side in ("query", "candidate"))
+    products = catalogue.read(ids, candidate, shop.products, "metadata.json")
+    serving_model.write(str(shop.folder / "served"), serving_model.ServingModel(query, candidate, products))
+    served = tf.saved_model.load(str(shop.folder / "served"))
+
+    times = {name: tf.constant([1_650_000_000], tf.int64) for name in ("timestamp", "registered_at")}
+    revenue = shop.vocabularies["revenue"]["quantiles"]
+    row: Row = {"registered_at": 1_650_000_000, "timestamp": 1_650_000_000, "cust_person_id": b"", "city": b""}
+    row |= {"channel": b"", "revenue": revenue[len(revenue) // 2], "visits": 3.0}
+    expected = by_hand(shop, "query", [row])
+    np.testing.assert_allclose(served.query_embedding(**times)["embedding"], expected, rtol=1e-4, atol=1e-5)
+
+    candidates = by_hand(shop, "candidate", [{PRODUCT: int(id_), **shop.products[id_]} for id_ in ids])
+    known = {**times, "cust_person_id": tf.constant(["customer 0", "клиент 1 🛒", "nobody"])}
+    found = served.recommend(**known, k=tf.constant([20]))
+    scores = served.query_embedding(**known)["embedding"].numpy() @ candidates.T
+    np.testing.assert_allclose(found["scores"], -np.sort(-scores, axis=1), rtol=1e-3, atol=1e-4)
+    assert (np.sort(found["product_ids"], axis=1) == np.sort(np.array(ids, np.int64))).all()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from components.common import checks, storage
+from components.common import checks
 from components.common.google import SECONDS, Where, sentences
 from components.exporter.vertex import calls, evaluation, versions
 from components.exporter.vertex.journal import Journal
@@ -116,14 +116,16 @@ def _request(name: str, release: Release, registration: Registration, is_known: 
 
     parent, _, model_id = name.rpartition("/models/")
     container: dict[str, Any] = {"image_uri": registration.serving_image}
-    if PREBUILT not in registration.serving_image:
+    is_prebuilt = PREBUILT in registration.serving_image
+    if not is_prebuilt:
         container |= {"predict_route": PREDICT, "health_route": HEALTH, "ports": [{"container_port": PORT}]}
     model = vertex.Model(
         display_name=registration.model_name,
         description="Two-tower retrieval: a customer's features in, the products to recommend out.",
         version_description=evaluation.described(release),
         labels=release.labels,
-        artifact_uri=storage.join(release.folder, SAVED_MODEL),
+        # Ours reads release.json too, for the version; Google's own want the SavedModel itself.
+        artifact_uri=release.path(SAVED_MODEL) if is_prebuilt else release.folder,
         container_spec=vertex.ModelContainerSpec(container),
     )
     known = {"parent_model": name} if is_known else {"model_id": model_id}

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 ANNOTATIONS = {"$schema", "$defs", "title", "description", "default", "examples", "discriminator"}
-TYPES: dict[str, Any] = {"object": dict, "array": list, "string": str}
+TYPES: dict[str, Any] = {"object": dict, "array": list, "string": str, "boolean": bool}
 
 
 def accepts(schema: Any, value: Any, root: Any = None) -> bool:

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,26 +10,13 @@ import pytest
 import tensorflow as tf
 
 from components.common.errors import InputError
+from components.exporter import warmup
 from components.exporter.export import export
 from tests.components import fake_model
+from tests.components.exporter.releases import RECALL, SIGNATURES, YES, write_evaluation
 
-METRICS = {"model": {"recall_5": {"value": 0.25, "low": 0.2, "high": 0.3}}}
-YES = {"promote": True, "reasons": [{"rule": "coverage", "passed": True, "text": "All of it."}]}
+METRICS = {"model": {name: {"value": value, "low": value, "high": value} for name, value in RECALL.items()}}
 NO = {"promote": False, "reasons": [{"rule": "baseline", "passed": False, "text": "Popularity is better."}]}
-
-
-def write_evaluation(folder: Path, **changes: Any) -> str:
-    folder.mkdir()
-    document = {
-        "format_version": 2,
-        "model_version": "v1",
-        "split": "test",
-        "verdict": YES,
-        "metrics": METRICS,
-        **changes,
-    }
-    (folder / "evaluation.json").write_text(json.dumps(document))
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +34,11 @@ def released(inputs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
 def test_release_json_says_what_was_proven_and_what_is_there(released: tuple[dict[str, Any], Path]) -> None:
     document, output = released
     assert document == json.loads((output / "release.json").read_text())
-    assert document["verification"] == {
-        "customers": 4,
-        "k": 3,
-        "tolerance": 1e-5,
-        "max_score_difference": 0.0,
-        "mismatches": 0,
-    }
+    proven = document["verification"]
+    assert (proven["purchases"], proven["queries"], proven["lists"], proven["k"]) == (6, 4, 4, 4)
+    assert (proven["recall_1"], proven["recall_2"], proven["max_recall_difference"]) == (2.75 / 6, 3.5 / 6, 0)
+    assert (proven["mismatches"], proven["warmup_requests"]) == (0, 12)
+    assert document["approximate_search"]["index"] == "Flat"
     assert (document["model_version"], document["metrics"]) == ("v1", METRICS["model"])
     assert document["verdict"] == YES
     assert document["embeddings"] == {"products": 4, "dimensions": 4}
@@ -63,10 +49,30 @@ def test_release_json_says_what_was_proven_and_what_is_there(released: tuple[dic
         assert facts == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def test_the_released_model_recommends(released: tuple[dict[str, Any], Path]) -> None:
+def test_the_released_model_recommends_by_name(released: tuple[dict[str, Any], Path]) -> None:
     model = tf.saved_model.load(str(released[1] / "saved_model"))
-    outputs = model.signatures["serving_default"](cust_person_id=tf.constant(["cyd"]), revenue=tf.constant([1.0]))
-    assert outputs["product_ids"].numpy().tolist() == [[14, 13, 12]]
+    outputs = model.recommend(cust_person_id=tf.constant(["cyd"]), k=tf.constant([2]))
+    assert outputs["product_ids"].numpy().tolist() == [[14, 13]]
+    assert outputs["product_names"].numpy().tolist() == [[b"Soap", "Молоко 3,2 %".encode()]]
+
+
+def test_warm_up_requests_are_of_every_signature(released: tuple[dict[str, Any], Path]) -> None:
+    requests = warmup.read(str(released[1] / "saved_model"))
+    assert sorted({request.signature for request in requests}) == sorted(SIGNATURES)
+    sizes = [len(request.inputs["cust_person_id"]) for request in requests if request.signature == "recommend"]
+    assert sizes == [1, 6]
+
+
+def test_the_index_configuration(released: tuple[dict[str, Any], Path]) -> None:
+    assert json.loads((released[1] / "index.json").read_text()) == {
+        "config": {
+            "dimensions": 4,
+            "approximateNeighborsCount": 150,
+            "distanceMeasureType": "DOT_PRODUCT_DISTANCE",
+            "featureNormType": "NONE",
+            "algorithmConfig": {"treeAhConfig": {"leafNodeEmbeddingCount": 1000, "leafNodesToSearchPercent": 100}},
+        }
+    }
 
 
 def test_embeddings_are_lines_that_vector_search_reads(released: tuple[dict[str, Any], Path]) -> None:
@@ -93,7 +99,7 @@ def test_a_model_that_the_gate_refused_is_not_released(inputs: dict[str, str], t
     document = export(**{**inputs, "evaluation": evaluation}, output_path=str(tmp_path / "release"))
     assert [path.name for path in (tmp_path / "release").iterdir()] == ["release.json"]
     assert document == json.loads((tmp_path / "release/release.json").read_text())
-    facts = {"format_version": 2, "model_version": "v1", "model": inputs["model"]}
+    facts = {"format_version": 3, "model_version": "v1", "model": inputs["model"]}
     assert document == {**facts, "verdict": NO, "metrics": METRICS["model"]}
 
 
@@ -112,14 +118,28 @@ def refused(inputs: dict[str, str], tmp_path: Path) -> Callable[..., str]:
     return run
 
 
-def test_an_index_with_two_products_swapped(refused: Callable[..., str], tmp_path: Path) -> None:
-    model = fake_model.write_model(tmp_path / "model", index=[11, 13, 12, 14])
-    message = refused(model=model)
-    assert "saved_model, customer ann, place 2 of 3: found product 13" in message
-    assert "its first ids: 11 13 12" in message
-    assert "expected product 12" in message
-    assert "their first ids: 11 12 13" in message
-    assert "Nothing is released" in message
+@pytest.mark.parametrize("part", ["query_model", "candidate_model"])
+def test_a_model_without_a_tower(
+    inputs: dict[str, str], refused: Callable[..., str], tmp_path: Path, part: str
+) -> None:
+    model = shutil.copytree(inputs["model"], tmp_path / "model")
+    shutil.rmtree(model / part)
+    assert f"model/{part}: found no saved_model.pb" in refused(model=str(model))
+
+
+def test_towers_of_different_width(refused: Callable[..., str], tmp_path: Path) -> None:
+    model = fake_model.write_model(tmp_path / "model", candidates=np.ones((4, 7)))
+    assert "found query embeddings 4 wide, candidate embeddings 7, expected one width" in refused(model=model)
+
+
+def test_a_product_that_the_examples_do_not_know(refused: Callable[..., str], tmp_path: Path) -> None:
+    model = fake_model.write_model(tmp_path / "model", catalogue=[11, 12, 13, 99])
+    assert "field products, product 99: found nothing" in refused(model=model)
+
+
+def test_what_the_proof_finds_stops_the_release(refused: Callable[..., str], tmp_path: Path) -> None:
+    evaluation = write_evaluation(tmp_path / "evaluation", {"recall_1": 0.3, "recall_2": 3.5 / 6})
+    assert "field metrics.model.recall_1.value: found 0.3, expected 0.458" in refused(evaluation=evaluation)
 
 
 def test_an_evaluation_of_another_model(refused: Callable[..., str], tmp_path: Path) -> None:

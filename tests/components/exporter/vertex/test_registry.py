@@ -19,7 +19,7 @@ def test_a_release_becomes_a_version_with_its_evaluation_and_then_the_champion(c
     (request,) = cloud.sent("POST", "models:upload")
     model = request["model"]
     assert request["modelId"] == "recs"
-    assert model["artifactUri"] == "gs://bucket/one/saved_model"
+    assert model["artifactUri"] == "gs://bucket/one"
     assert model["containerSpec"] == {
         "imageUri": IMAGE,
         "predictRoute": "/predict",
@@ -71,7 +71,9 @@ def test_a_prebuilt_container_has_its_own_routes(cloud: Cloud) -> None:
     assert (
         cloud("register", "--release", cloud.release("one"), "--model-name", "recs", "--serving-image", image).code == 0
     )
-    assert cloud.sent("POST", "models:upload")[0]["model"]["containerSpec"] == {"imageUri": image}
+    model = cloud.sent("POST", "models:upload")[0]["model"]
+    assert model["containerSpec"] == {"imageUri": image}
+    assert model["artifactUri"] == "gs://bucket/one/saved_model"
 
 
 @pytest.mark.parametrize("kind", ["refusal", "answer"])
@@ -189,7 +191,7 @@ def test_a_local_release_is_copied_to_the_bucket_once(cloud: Cloud, tmp_path: Pa
     (copy,) = (cloud.bucket / "releases").iterdir()
     assert copy.name.startswith("one-")
     assert (copy / "release.json").read_bytes() == (tmp_path / "release/release.json").read_bytes()
-    assert cloud.versions["1"]["artifactUri"] == f"gs://bucket/releases/{copy.name}/saved_model"
+    assert cloud.versions["1"]["artifactUri"] == f"gs://bucket/releases/{copy.name}"
     assert list(cloud.versions) == ["1"]
 
 

@@ -1,0 +1,197 @@
+"""Builds the served model from the Trainer's SavedModels: a TFRS index of the catalogue over the query tower."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from components.common import saved_models, schema
+from components.common.errors import InputError
+from components.exporter.catalogue import Catalogue
+from components.exporter.catalogue_index import CatalogueIndex
+from components.exporter.signatures import (
+    CANDIDATE_EMBEDDING,
+    CATEGORY,
+    EXCLUDE,
+    EXCLUDING,
+    IDS,
+    MOST_SHOWN,
+    NO_PRODUCT,
+    NOW,
+    QUERY_EMBEDDING,
+    RECOMMEND,
+    SCORES,
+    SIMILAR,
+    TEXTS,
+    K,
+)
+
+Tensors = dict[str, tf.Tensor]
+
+MISSING = {tf.string: b"", tf.float32: np.nan, tf.int64: NOW}
+
+
+class ServingModel(tf.Module):
+    """What `components.exporter.signatures` describes.
+
+    Args:
+        query_model, candidate_model: The Trainer's.
+        catalogue: The products of the index.
+
+    Raises:
+        InputError: the customer has a column of the name of another input.
+    """
+
+    def __init__(
+        self, query_model: saved_models.SavedModel, candidate_model: saved_models.SavedModel, catalogue: Catalogue
+    ):
+        super().__init__()
+        self._query, self._candidate = query_model.loaded, candidate_model.loaded  # their variables travel along
+        index = CatalogueIndex(tf.constant(catalogue.embeddings), tf.constant(catalogue.ids))
+        # What is saved is its variables and what it computes, nothing that only Keras can read.
+        self._variables, self._index = index.weights, lambda: index
+        texts = {name: tf.constant(getattr(catalogue, column), tf.string) for name, column in TEXTS.items()}
+        self._texts = {name: tf.Variable(values, trainable=False) for name, values in texts.items()}
+        self._place = _table(tf.constant(catalogue.ids), tf.range(len(catalogue.ids), dtype=tf.int64))
+        categories, numbers = np.unique(catalogue.categories.astype(bytes), return_inverse=True)
+        self._category = _table(tf.constant(categories.tolist()), tf.range(len(categories), dtype=tf.int64))
+        self._category_of_product = tf.Variable(numbers.astype(np.int64), trainable=False)
+
+        columns = query_model.specs
+        self._columns = sorted(columns)
+        taken = sorted(set(columns) & {K, EXCLUDE, CATEGORY})
+        if taken:
+            raise InputError(
+                query_model.path,
+                f"a column {taken[0]}",
+                f"no column named {K}, {EXCLUDE} or {CATEGORY}, which are inputs of the served model",
+                "Give the column of the purchases another name, and train again.",
+            )
+        most = tf.constant([min(MOST_SHOWN, len(catalogue.ids))], tf.int32)
+        customer = {column: tf.constant([MISSING[spec.dtype]], spec.dtype) for column, spec in columns.items()}
+        excluding = {EXCLUDE: tf.zeros([1, 0], tf.int64), CATEGORY: tf.constant([""])}
+        product = {schema.PRODUCT: tf.TensorSpec([None], tf.int64)}
+        self.recommend = _function(self._recommend, {**customer, K: most})
+        self.recommend_excluding = _function(self._recommend, {**customer, K: most, **excluding})
+        self.similar_products = _function(self._similar, {**product, K: most})
+        self.query_embedding = _function(lambda **raw: {"embedding": self._embedded(raw)}, customer)
+        self.candidate_embedding = _function(self._embed_candidate, candidate_model.specs)
+
+    def _embedded(self, raw: Tensors) -> tf.Tensor:
+        """Query embeddings [B, D]; columns of one row are repeated."""
+        shape = tf.shape(raw[self._columns[0]])
+        for column in self._columns[1:]:
+            shape = tf.broadcast_dynamic_shape(shape, tf.shape(raw[column]))
+        columns = {}
+        for column in self._columns:
+            values = raw[column]
+            if values.dtype == tf.int64:
+                values = _timed(values)
+            columns[column] = tf.broadcast_to(values, shape)
+        return self._query.signatures[saved_models.SERVING](**columns)["embedding"]
+
+    def _embed_candidate(self, **raw: tf.Tensor) -> Tensors:
+        return {"embedding": self._candidate.signatures[saved_models.SERVING](**raw)["embedding"]}
+
+    def _recommend(
+        self, k: tf.Tensor, exclude: tf.Tensor | None = None, category: tf.Tensor | None = None, **raw: tf.Tensor
+    ) -> Tensors:
+        queries = self._embedded(raw)
+        rows = _rows(queries, k, *(given for given in (exclude, category) if given is not None))
+        queries = tf.broadcast_to(queries, tf.concat([rows, tf.shape(queries)[1:]], 0))
+        left_out = None
+        if exclude is not None and category is not None:
+            left_out = self._at(exclude, rows) | self._of_another_category(category)
+        return self._best(queries, k, left_out)
+
+    def _similar(self, product_id: tf.Tensor, k: tf.Tensor) -> Tensors:
+        rows = _rows(product_id, k)
+        product_id = tf.broadcast_to(product_id, rows)
+        place = self._place.lookup(product_id)
+        queries = self._index().embeddings(tf.maximum(place, 0))
+        left_out = self._at(product_id[:, None], rows) | (place < 0)[:, None]
+        return self._best(queries, k, left_out, cosine=True)
+
+    def _at(self, product_ids: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """bool [B, N]: the product ids [1 or B, E], where they are in the catalogue."""
+        places = self._place.lookup(tf.broadcast_to(product_ids, tf.concat([rows, tf.shape(product_ids)[1:]], 0)))
+        known = tf.where(places >= 0)  # [found, 2]
+        cells = tf.stack([known[:, 0], tf.gather_nd(places, known)], axis=1)
+        nowhere = tf.zeros(tf.concat([rows, [self._index().products]], 0), tf.bool)
+        return tf.tensor_scatter_nd_update(nowhere, cells, tf.ones(tf.shape(cells)[:1], tf.bool))
+
+    def _of_another_category(self, category: tf.Tensor) -> tf.Tensor:
+        """bool [1 or B, N]; nothing where the category is ""."""
+        other = self._category.lookup(category)[:, None] != self._category_of_product[None]
+        return other & (category != "")[:, None]
+
+    def _best(self, queries: tf.Tensor, k: tf.Tensor, left_out: tf.Tensor | None, cosine: bool = False) -> Tensors:
+        """The outputs; `k` [1 or B] is cut to the catalogue."""
+        most = tf.clip_by_value(tf.reduce_max(k), 0, self._index().products)
+        scores, places = self._index()(queries, k=most, left_out=left_out, cosine=cosine)
+        shown = (scores > float("-inf")) & (tf.range(most)[None] < k[:, None])
+        outputs = {
+            IDS: tf.where(shown, self._index().ids(places), NO_PRODUCT),
+            SCORES: tf.where(shown, scores, float("-inf")),
+        }
+        for name, values in self._texts.items():
+            outputs[name] = tf.where(shown, tf.gather(values, places), "")
+        return outputs
+
+
+def _timed(values: tf.Tensor) -> tf.Tensor:
+    """The clock is read only where it is asked for: a process that wants to be deterministic may not read it."""
+    missing = values == NOW
+    return tf.cond(
+        tf.reduce_any(missing),
+        lambda: tf.where(missing, tf.cast(tf.timestamp(), tf.int64), values),
+        lambda: values,
+    )
+
+
+def _rows(*given: tf.Tensor) -> tf.Tensor:
+    """[B] of tensors that have 1 or B rows."""
+    rows = tf.shape(given[0])[:1]
+    for tensor in given[1:]:
+        rows = tf.broadcast_dynamic_shape(rows, tf.shape(tensor)[:1])
+    return rows
+
+
+def _table(keys: tf.Tensor, values: tf.Tensor) -> tf.lookup.StaticHashTable:
+    """-1 for other keys."""
+    return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), -1)
+
+
+def _function(function: Callable[..., Tensors], inputs: Mapping[str, tf.Tensor | tf.TensorSpec]) -> Any:
+    """A tf.function with named inputs; a tensor among them is its input's default.
+
+    tf.saved_model.save takes a signature's defaults from those of the Python function, so it is given a parameter for
+    each input.
+    """
+    names = list(inputs)
+
+    def named(*values: tf.Tensor) -> Tensors:
+        return function(**dict(zip(names, values, strict=True)))
+
+    parameters, specs = [], []
+    for name, value in inputs.items():
+        default = inspect.Parameter.empty if isinstance(value, tf.TensorSpec) else value
+        parameters.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
+        specs.append(tf.TensorSpec([None] * len(value.shape), value.dtype, name))
+    named.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return tf.function(named, input_signature=specs)
+
+
+def write(folder: str, model: ServingModel) -> None:
+    """Writes the SavedModel into `folder`."""
+    signatures = {
+        saved_models.SERVING: model.recommend,
+        RECOMMEND: model.recommend,
+        EXCLUDING: model.recommend_excluding,
+        SIMILAR: model.similar_products,
+        QUERY_EMBEDDING: model.query_embedding,
+        CANDIDATE_EMBEDDING: model.candidate_embedding,
+    }
+    tf.saved_model.save(model, folder, signatures)

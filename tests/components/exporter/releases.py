@@ -1,0 +1,65 @@
+"""Served models of the fake world, right and wrong ones."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.common import saved_models, schema
+from components.exporter import catalogue, serving_model, warmup
+from components.exporter.catalogue import Catalogue
+from components.exporter.serving_model import ServingModel
+
+RECALL = {"recall_1": 2.75 / 6, "recall_2": 3.5 / 6}  # of fake_model's test purchases, by hand
+YES = {"promote": True, "reasons": [{"rule": "coverage", "passed": True, "text": "All of it."}]}
+SIGNATURES = (
+    *("serving_default", "recommend", "recommend_excluding"),
+    *("similar_products", "query_embedding", "candidate_embedding"),
+)
+
+
+def write_evaluation(folder: Path, recall: dict[str, float] = RECALL, **changes: Any) -> str:
+    folder.mkdir()
+    figures = {name: {"value": value, "low": value, "high": value} for name, value in recall.items()}
+    document = {
+        "format_version": 2,
+        "model_version": "v1",
+        "split": "test",
+        "rows": 6,
+        "verdict": YES,
+        "metrics": {"model": figures},
+        **changes,
+    }
+    (folder / "evaluation.json").write_text(json.dumps(document))
+    return str(folder)
+
+
+def towers(model: str) -> tuple[saved_models.SavedModel, saved_models.SavedModel]:
+    return saved_models.SavedModel(model, "query_model"), saved_models.SavedModel(model, "candidate_model")
+
+
+def catalogue_of(model: str, examples: str) -> Catalogue:
+    path = f"{examples}/metadata.json"
+    ids = saved_models.read_metadata(model)["catalogue"]
+    return catalogue.read(ids, towers(model)[1], schema.read_metadata(path)["products"], path)
+
+
+def build(
+    folder: Path,
+    model: str,
+    examples: str,
+    alter: Callable[[Catalogue], Catalogue] = lambda products: products,
+    kind: type[ServingModel] = ServingModel,
+    warm: bool = True,
+) -> str:
+    """Writes folder/saved_model as the Exporter does, perhaps of another catalogue or another class; returns folder."""
+    products = alter(catalogue_of(model, examples))
+    serving_model.write(str(folder / "saved_model"), kind(*towers(model), products))
+    if warm:
+        written = saved_models.SavedModel(str(folder), "saved_model")
+        customers = {"cust_person_id": np.array([b"ann"], object), "revenue": np.array([3], np.float32)}
+        requests = warmup.of({name: written.another(name) for name in SIGNATURES}, customers, products)
+        warmup.write(str(folder / "saved_model"), requests)
+    return str(folder)
