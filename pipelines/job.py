@@ -22,7 +22,6 @@ TYPES: dict[str, tuple[str, Any]] = {  # of pipeline parameters, as KFP names th
 LABEL_KEY = re.compile(r"[^\W\dA-Z_][\w-]{0,62}")
 LABEL_VALUE = re.compile(r"[\w-]{0,63}")
 MOST_LABELS = 64
-ACCOUNT = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 NETWORK = re.compile(r"projects/\d+/global/networks/[a-z0-9-]+")
 
 
@@ -88,9 +87,7 @@ def owner(service_account: str, network: str) -> dict[str, str]:
     Raises:
         InputError: one of them is malformed.
     """
-    if service_account and not ACCOUNT.fullmatch(service_account):
-        expected = "an address such as recs@my-project.iam.gserviceaccount.com"
-        raise InputError("--service-account", service_account, expected, "Correct the address.")
+    checks.account("--service-account", service_account)
     if network and not NETWORK.fullmatch(network):
         remedy = "Correct the name; it holds the project's number, not its id."
         raise InputError("--network", network, "projects/NUMBER/global/networks/NAME", remedy)

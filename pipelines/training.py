@@ -58,6 +58,16 @@ def training(settings: Settings = STANDARD) -> Any:
         slice_margin: float = 0.05,
         min_coverage: float = 0.01,
         floors: dict = {},  # noqa: B006
+        region: str = "",
+        model_name: str = "",
+        serving_image: str = "",
+        endpoint_name: str = "",
+        traffic: int = 100,
+        serving_machine: str = "n1-standard-4",
+        serving_account: str = "",
+        index_name: str = "",
+        index_endpoint_name: str = "",
+        staging: str = "",
     ):
         """Extract, build vocabularies, train, evaluate, and release what the gate lets pass.
 
@@ -74,7 +84,7 @@ def training(settings: Settings = STANDARD) -> Any:
                 that of the whole training period.
             thresholds: Limits on what the data report finds, YAML or JSON; "" keeps the defaults.
             previous_metadata: The metadata.json of an earlier run, to measure drift against.
-            project: Google Cloud project that pays for the query.
+            project: Google Cloud project that pays for the query, and whose Vertex AI gets the release.
             temp_dataset: BigQuery dataset (project.dataset) for the query's temporary results.
             location: Where the BigQuery jobs run; by default where the tables are.
             max_bytes_billed: Refuse BigQuery jobs that would bill more bytes; 0 sets no limit.
@@ -102,6 +112,16 @@ def training(settings: Settings = STANDARD) -> Any:
             slice_margin: In no slice may Recall clearly be further than this below the champion's.
             min_coverage: The least share of the catalogue that must be in at least one customer's first ten.
             floors: The least Recall in slices, for example {"all": 0.2, "history.explore": 0.02}.
+            region: Vertex AI's region, which gets the release, for example europe-west3.
+            model_name: The model's id in the Model Registry, where the release becomes a version; "" registers nothing.
+            serving_image: The container that serves it, with its registry.
+            endpoint_name: Display name of the endpoint that the version is deployed to; "" deploys nowhere.
+            traffic: Percent of the endpoint's requests that the new version gets.
+            serving_machine: Machine type that serves it.
+            serving_account: Service account of the serving containers; by default Vertex AI's own.
+            index_name: Display name of the Vector Search index that gets the embeddings; "" fills none.
+            index_endpoint_name: Display name of the index endpoint; "" deploys the index nowhere.
+            staging: gs://BUCKET/PATH to copy a release to that is in no bucket.
         """
         extracted = data_extractor(
             purchases=purchases,
@@ -160,7 +180,22 @@ def training(settings: Settings = STANDARD) -> Any:
             floors=floors,
         )
 
-        released = exporter(model=model, examples=examples, evaluation=evaluated.outputs["evaluation"])
+        released = exporter(
+            model=model,
+            examples=examples,
+            evaluation=evaluated.outputs["evaluation"],
+            project=project,
+            region=region,
+            model_name=model_name,
+            serving_image=serving_image,
+            endpoint_name=endpoint_name,
+            traffic=traffic,
+            serving_machine=serving_machine,
+            serving_account=serving_account,
+            index_name=index_name,
+            index_endpoint_name=index_endpoint_name,
+            staging=staging,
+        )
 
         for task in (extracted, counted, trained, evaluated, released):
             set_up(task, settings)

@@ -1,4 +1,4 @@
-"""Addresses of buckets and images, names of projects and regions, checked before anything is sent."""
+"""Addresses of buckets, images and accounts, names of projects and regions, checked before anything is sent."""
 
 import json
 import re
@@ -10,6 +10,8 @@ from components.common.errors import InputError
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 PROJECT = re.compile(r"([a-z][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")  # a domain's project has its domain first
 REGION = re.compile(r"[a-z]+-[a-z]+\d+")
+TABLE = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]\.[A-Za-z0-9_]{1,1024}\.[A-Za-z0-9_-]{1,1024}")  # of BigQuery
+ACCOUNT = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 IMAGE = re.compile(
     r"(?P<host>[\w.-]+(:\d+)?)/(?P<path>[\w./-]+?)(:(?P<tag>[\w.-]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
@@ -47,6 +49,18 @@ def region(flag: str, name: str, remedy: str = "Correct the name.") -> str:
     if not REGION.fullmatch(name):
         raise InputError(flag, repr(name), "a region such as europe-west3", remedy)
     return name
+
+
+def account(flag: str, address: str) -> str:
+    """The address of a service account, or "" where none is named.
+
+    Raises:
+        InputError: no address.
+    """
+    if address and not ACCOUNT.fullmatch(address):
+        expected = "an address such as recs@my-project.iam.gserviceaccount.com"
+        raise InputError(flag, address, expected, "Correct the address.")
+    return address
 
 
 def image(where: str, name: str) -> re.Match[str]:

@@ -4,17 +4,16 @@ SQL is written once, in BigQuery's dialect: `{purchases}` and `{products}` stand
 """
 
 import importlib.resources
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
 
 import pyarrow as pa
 
 from components.common import schema
+from components.common.checks import TABLE
 from components.common.errors import InputError
 from components.common.feature_config import FeatureConfig, Tower
 
-TABLE = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]\.[A-Za-z0-9_]{1,1024}\.[A-Za-z0-9_-]{1,1024}")
 SQL_TYPES = {"string": "STRING", "int64": "INT64", "float": "FLOAT64"}
 LIST = "list<string>"
 # What the queries call columns of their own.

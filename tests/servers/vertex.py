@@ -27,6 +27,8 @@ from gcp_storage_emulator.server import RequestHandler, Router
 
 from tests.servers import (
     storage,
+    vertex_endpoints,
+    vertex_faults,
     vertex_indexes,
     vertex_jobs,
     vertex_listing,
@@ -58,6 +60,7 @@ ROUTES: dict[tuple[str, str, str], Handle] = {  # by method, resource with * for
     ("POST", "customJobs/*", "cancel"): vertex_jobs.cancel,
     ("DELETE", "customJobs/*", ""): delete_ended,
     **vertex_models.ROUTES,
+    **vertex_endpoints.ROUTES,
     **vertex_indexes.ROUTES,
     **vertex_metadata.ROUTES,
 }
@@ -65,6 +68,7 @@ ROUTES: dict[tuple[str, str, str], Handle] = {  # by method, resource with * for
 KINDS = (
     *("pipelineJobs", "schedules", "customJobs"),
     *vertex_models.KINDS,
+    *vertex_endpoints.KINDS,
     *vertex_indexes.KINDS,
     *vertex_metadata.KINDS,
 )
@@ -84,6 +88,7 @@ class VertexServer:
         requests: (method, path, body) of every call to Vertex AI, in order; the path without its query.
         resources: By full name, what the service would answer to a GET.
         environment: Variables that point a process at Cloud Storage here, with a token that is none.
+        faults: What goes wrong on purpose.
         token: Where set, calls to Vertex AI without it as bearer token are refused.
     """
 
@@ -94,6 +99,7 @@ class VertexServer:
         self.environment = self.state.environment
         self.token = ""
         self.refusals: list[tuple[str, str, str, str]] = []
+        self.faults = vertex_faults.Faults()
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "VertexServer":
@@ -210,14 +216,19 @@ class VertexServer:
         for refused, part, status, message in self.refusals:
             if method == refused and part in path:
                 raise RefusedError(message, status)
+        if fault := self.faults.take("refusal", method, path):
+            raise RefusedError(fault.message, fault.status)
         if matched is None:
             raise RefusedError(f"{method} {path} is not found.", "NOT_FOUND")
         version, parent, rest, verb = matched.groups()
-        parts = rest.partition("@")[0].split("/")
+        parts = re.sub(r"@[^/]+", "", rest).split("/")
         if "operations" in parts:
             return self.state.poll(f"{parent}/{rest}")
         call = Call(parent, rest, query, body, _types(version))
         pattern = "/".join("*" if number % 2 else part for number, part in enumerate(parts))
+        if fault := self.faults.take("operation", method, path):
+            told = {"error": {"code": CODES[fault.status][1], "message": fault.message}}
+            return self.state.operation(parent, "DeleteOperationMetadata", "google.protobuf.Empty", {}, told)
         handle = ROUTES.get((method, pattern, verb or ""))
         if handle:
             return handle(self.state, call)
@@ -246,6 +257,11 @@ class _Handler(RequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         url = urllib.parse.urlsplit(self.path)
         with self.vertex.state.lock:
+            if STORAGE.match(url.path) and f"/b/{storage.FORBIDDEN}" in url.path:
+                code, message = 403, "the account does not have permission storage.objects"
+                value: Any = {"error": {"code": code, "message": message}}
+                self._answer(code, value)
+                return
             if STORAGE.match(url.path):
                 self.rfile, kept = io.BytesIO(body), self.rfile
                 self.storage.refresh()
@@ -262,7 +278,13 @@ class _Handler(RequestHandler):
             except Exception as error:
                 logging.getLogger(__name__).exception("%s %s", self.command, path)
                 code, value = 500, {"error": {"code": 500, "message": repr(error), "status": "INTERNAL"}}
-            data = json.dumps(value).encode()
+            if self.vertex.faults.take("answer", self.command, path):
+                self.close_connection = True
+                return
+        self._answer(code, value)
+
+    def _answer(self, code: int, value: Any) -> None:
+        data = json.dumps(value).encode()
         self.send_response(code)
         self.send_header("Content-Type", "application/json; charset=UTF-8")
         self.send_header("Content-Length", str(len(data)))

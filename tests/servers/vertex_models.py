@@ -1,4 +1,4 @@
-"""Models with their versions and aliases, and endpoints with their traffic, as Vertex AI's REST API has them.
+"""Models with their versions, aliases and evaluations, as Vertex AI's REST API has them.
 
 A model's versions are resources of their own, NAME@VERSION; NAME is the default version.
 """
@@ -25,7 +25,10 @@ def upload(state: State, call: Call) -> dict[str, Any]:
     if "artifactUri" in model:
         vertex_checks.check_uri(model["artifactUri"], "model.artifactUri")
     if "containerSpec" in model:
-        vertex_checks.check_image(model["containerSpec"].get("imageUri", ""), "model.containerSpec")
+        image = model["containerSpec"].get("imageUri", "")
+        vertex_checks.check_image(image, "model.containerSpec")
+        if "/vertex-ai/prediction/tf" in image:
+            _expect_saved_model(state, model.get("artifactUri", ""))
     aliases = model.pop("versionAliases", [])
     for alias in aliases:
         _expect_alias(alias)
@@ -61,6 +64,7 @@ def list_versions(state: State, call: Call) -> dict[str, Any]:
 
 def merge_aliases(state: State, call: Call) -> dict[str, Any]:
     """models.mergeVersionAliases: adds aliases to a version, and takes those away that follow a dash."""
+    expect(re.search(r"@\d+$", call.name), "The name must include a version ID explicitly.")
     wanted = parsed(call.body, call.types.MergeVersionAliasesRequest).get("versionAliases", [])
     expect(wanted, "versionAliases is required.")
     version = version_of(state, call.name)
@@ -72,6 +76,40 @@ def merge_aliases(state: State, call: Call) -> dict[str, Any]:
     added = [alias for alias in wanted if not alias.startswith("-")]
     _alias(state, version["name"], version["versionId"], added)
     return version
+
+
+def patch_model(state: State, call: Call) -> dict[str, Any]:
+    """models.patch: of a version where the name has one, else of the model; not of both at once.
+
+    Labels of the model and of the version are merged when they are told; this server keeps those of versions alone.
+    """
+    has_version = "@" in call.name
+    allowed = ("versionDescription", "labels") if has_version else ("displayName", "description")
+    version, change = version_of(state, call.name), parsed(call.body, call.types.Model)
+    for path in vertex_checks.update_mask(call.query, allowed):
+        if path == "labels":
+            vertex_checks.check_labels(change.get("labels", {}))
+        for each in [version] if has_version else _versions(state, call.name):
+            each[path] = change.get(path, {} if path == "labels" else "")
+    version["versionUpdateTime"] = version["updateTime"] = now()
+    return version
+
+
+def import_evaluation(state: State, call: Call) -> dict[str, Any]:
+    """models.evaluations.import, of a version."""
+    version = version_of(state, call.name.removesuffix("/evaluations"))
+    evaluation = parsed(call.body, call.types.ImportModelEvaluationRequest).get("modelEvaluation", {})
+    vertex_checks.check_uri(evaluation.get("metricsSchemaUri", ""), "modelEvaluation.metricsSchemaUri")
+    expect(evaluation.get("metrics"), "modelEvaluation.metrics is required.")
+    name = f"{version['name']}@{version['versionId']}/evaluations/{state.new_id()}"
+    return state.put(name, evaluation)
+
+
+def list_evaluations(state: State, call: Call) -> dict[str, Any]:
+    """models.evaluations.list, of a version."""
+    version = version_of(state, call.name.removesuffix("/evaluations"))
+    found = state.below(f"{version['name']}@{version['versionId']}/evaluations")
+    return vertex_listing.page("modelEvaluations", found, call.query)
 
 
 def delete_model(state: State, call: Call) -> dict[str, Any]:
@@ -94,78 +132,6 @@ def delete_version(state: State, call: Call) -> dict[str, Any]:
     return state.delete(call.parent, f"{version['name']}@{version['versionId']}")
 
 
-def create_endpoint(state: State, call: Call) -> dict[str, Any]:
-    """endpoints.create."""
-    endpoint = parsed(call.body, call.types.Endpoint)
-    vertex_checks.check_display_name(endpoint)
-    vertex_checks.check_labels(endpoint.get("labels", {}))
-    made = {**endpoint, "deployedModels": [], "trafficSplit": {}}
-    resource = state.put(f"{call.parent}/endpoints/{call.query.get('endpointId') or state.new_id()}", made)
-    return state.operation(resource["name"], "CreateEndpointOperationMetadata", "Endpoint", resource)
-
-
-def deploy_model(state: State, call: Call) -> dict[str, Any]:
-    """endpoints.deployModel; in trafficSplit, "0" is the model that is being deployed."""
-    request, endpoint = parsed(call.body, call.types.DeployModelRequest), state.get(call.name)
-    deployed = request.get("deployedModel", {})
-    version = version_of(state, deployed.get("model", ""))
-    machine = deployed.get("dedicatedResources", {}).get("machineSpec", {})
-    expect(machine.get("machineType"), "deployedModel.dedicatedResources.machineSpec.machineType is required.")
-    vertex_checks.check_accelerator(machine.get("acceleratorType", ""), call.types, "deployedModel")
-    replicas = deployed["dedicatedResources"].get("minReplicaCount", 0)
-    expect(replicas >= 1, f"minReplicaCount is {replicas}; it must be at least 1.")
-    made = {**deployed, "id": deployed.get("id") or state.new_id(), "createTime": now()}
-    made.update(model=version["name"], modelVersionId=version["versionId"])
-    split = {made["id"] if key == "0" else key: share for key, share in request.get("trafficSplit", {}).items()}
-    if split:
-        _expect_split(split, [*(other["id"] for other in endpoint["deployedModels"]), made["id"]])
-        endpoint["trafficSplit"] = split
-    endpoint["deployedModels"].append(made)
-    version.setdefault("deployedModels", []).append({"endpoint": endpoint["name"], "deployedModelId": made["id"]})
-    answer = {"deployedModel": made}
-    return state.operation(endpoint["name"], "DeployModelOperationMetadata", "DeployModelResponse", answer)
-
-
-def undeploy_model(state: State, call: Call) -> dict[str, Any]:
-    """endpoints.undeployModel; traffic that the model still has must be given to others."""
-    request, endpoint = parsed(call.body, call.types.UndeployModelRequest), state.get(call.name)
-    wanted = request.get("deployedModelId", "")
-    kept = [other for other in endpoint["deployedModels"] if other["id"] != wanted]
-    if len(kept) == len(endpoint["deployedModels"]):
-        raise RefusedError(f"Deployed model {wanted} is not found.", "NOT_FOUND")
-    split = request.get("trafficSplit") or {
-        key: share for key, share in endpoint["trafficSplit"].items() if key != wanted or share
-    }
-    if kept and split:
-        _expect_split(split, [other["id"] for other in kept])
-    endpoint.update(deployedModels=kept, trafficSplit=split if kept else {})
-    for version in state.resources.values():
-        if "versionId" in version and "deployedModels" in version:
-            version["deployedModels"] = [
-                deployed for deployed in version["deployedModels"] if deployed["deployedModelId"] != wanted
-            ]
-    return state.operation(endpoint["name"], "UndeployModelOperationMetadata", "UndeployModelResponse", {})
-
-
-def patch_endpoint(state: State, call: Call) -> dict[str, Any]:
-    """endpoints.patch."""
-    endpoint, change = state.get(call.name), parsed(call.body, call.types.Endpoint)
-    for path in vertex_checks.update_mask(call.query, ("displayName", "description", "labels", "trafficSplit")):
-        value = change.get(path, type(endpoint.get(path, ""))())
-        if path == "trafficSplit" and value:
-            _expect_split(value, [other["id"] for other in endpoint["deployedModels"]])
-        endpoint[path] = value
-    endpoint["updateTime"] = now()
-    return endpoint
-
-
-def delete_endpoint(state: State, call: Call) -> dict[str, Any]:
-    """endpoints.delete; not while a model is deployed."""
-    if state.get(call.name)["deployedModels"]:
-        raise RefusedError(f"{call.name} has deployed models; undeploy them first.", "FAILED_PRECONDITION")
-    return state.delete(call.parent, call.name)
-
-
 def version_of(state: State, name: str) -> dict[str, Any]:
     """A model's version by NAME, NAME@VERSION or NAME@ALIAS."""
     name, _, wanted = name.partition("@")
@@ -177,7 +143,7 @@ def version_of(state: State, name: str) -> dict[str, Any]:
 
 def _versions(state: State, name: str) -> list[dict[str, Any]]:
     state.get(name)
-    return [version for key, version in state.resources.items() if key.startswith(f"{name}@")]
+    return [version for key, version in state.resources.items() if re.fullmatch(rf"{re.escape(name)}@\d+", key)]
 
 
 def _alias(state: State, name: str, number: str, aliases: list[str]) -> None:
@@ -190,6 +156,14 @@ def _alias(state: State, name: str, number: str, aliases: list[str]) -> None:
     state.resources[name] = version_of(state, name)
 
 
+def _expect_saved_model(state: State, uri: str) -> None:
+    """Google's own containers of TensorFlow want the SavedModel itself."""
+    folder = state.folder / uri.removeprefix("gs://")
+    if not (folder / "saved_model.pb").is_file():
+        message = f"Model directory {uri} is expected to contain exactly one of: [saved_model.pb, saved_model.pbtxt]."
+        raise RefusedError(message, "FAILED_PRECONDITION")
+
+
 def _expect_alias(alias: str) -> None:
     expect(ALIAS.fullmatch(alias), f"Version alias {alias!r} must match {ALIAS.pattern}.")
 
@@ -200,23 +174,15 @@ def _expect_not_deployed(version: dict[str, Any]) -> None:
         raise RefusedError(message, "FAILED_PRECONDITION")
 
 
-def _expect_split(split: dict[str, int], deployed: list[str]) -> None:
-    unknown = sorted(set(split) - set(deployed))
-    expect(not unknown, f"trafficSplit names {', '.join(unknown)}, which is not deployed.")
-    expect(sum(split.values()) == 100, f"trafficSplit adds up to {sum(split.values())} instead of 100.")
-
-
 ROUTES: dict[tuple[str, str, str], Callable[[State, Call], Any]] = {
     ("POST", "models", "upload"): upload,
     ("GET", "models/*", ""): get_model,
     ("GET", "models/*", "listVersions"): list_versions,
     ("POST", "models/*", "mergeVersionAliases"): merge_aliases,
+    ("PATCH", "models/*", ""): patch_model,
+    ("POST", "models/*/evaluations", "import"): import_evaluation,
+    ("GET", "models/*/evaluations", ""): list_evaluations,
     ("DELETE", "models/*", ""): delete_model,
     ("DELETE", "models/*", "deleteVersion"): delete_version,
-    ("POST", "endpoints", ""): create_endpoint,
-    ("PATCH", "endpoints/*", ""): patch_endpoint,
-    ("POST", "endpoints/*", "deployModel"): deploy_model,
-    ("POST", "endpoints/*", "undeployModel"): undeploy_model,
-    ("DELETE", "endpoints/*", ""): delete_endpoint,
 }
-KINDS = ("models", "endpoints")
+KINDS = ("models",)
