@@ -110,6 +110,12 @@ def name_of(job_id: str) -> str:
     return f"{PARENT}/pipelineJobs/{job_id}"
 
 
+def state(resource: Any) -> str:
+    """What the SDK makes of the server's answer when it asks now."""
+    name: str = resource.state.name
+    return name
+
+
 def tasks(server: VertexServer, job_id: str) -> dict[str, str]:
     """The states of a job's tasks by name, as the SDK reads them."""
     details = aiplatform.PipelineJob.get(name_of(job_id)).task_details

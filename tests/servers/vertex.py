@@ -5,11 +5,11 @@
 
 It checks what it is given as far as Google's documents tell, keeps it, and with `runs` runs it. Long-running operations
 are done at the second poll. Names keep the project's id, where the service answers with its number. The rest is in
-vertex_checks.py (what is refused), in a file for each sort of resources, and in vertex_runner.py (running).
+vertex_routes.py (who answers), in vertex_checks.py (what is refused), in a file for each sort of resources, and in
+vertex_runner.py (running).
 """
 
 import contextlib
-import importlib
 import io
 import json
 import logging
@@ -17,7 +17,7 @@ import re
 import ssl
 import tempfile
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -25,53 +25,12 @@ from typing import Any, BinaryIO
 
 from gcp_storage_emulator.server import RequestHandler, Router
 
-from tests.servers import (
-    storage,
-    vertex_endpoints,
-    vertex_faults,
-    vertex_indexes,
-    vertex_jobs,
-    vertex_listing,
-    vertex_metadata,
-    vertex_models,
-    vertex_pipelines,
-)
+from tests.servers import storage, vertex_faults, vertex_pipelines, vertex_routes
 from tests.servers.bucket_folder import FolderStorage
 from tests.servers.loopback import serving
-from tests.servers.vertex_state import CODES, PROJECT_NUMBER, Call, RefusedError, State, delete_ended
+from tests.servers.vertex_state import CODES, PROJECT_NUMBER, RefusedError, State
 
 PROJECT, LOCATION = "my-project", "europe-west3"
-PATH = re.compile(r"/(v1|v1beta1|ui)/(projects/[^/]+/locations/[^/]+)/([^:]+)(?::(\w+))?")
-Handle = Callable[[State, Call], Any]
-ROUTES: dict[tuple[str, str, str], Handle] = {  # by method, resource with * for ids, and verb
-    ("POST", "pipelineJobs", ""): vertex_pipelines.create_job,
-    ("POST", "pipelineJobs", "batchCancel"): vertex_pipelines.cancel_jobs,
-    ("POST", "pipelineJobs", "batchDelete"): vertex_pipelines.delete_jobs,
-    ("GET", "pipelineJobs/*", ""): vertex_pipelines.get_job,
-    ("DELETE", "pipelineJobs/*", ""): delete_ended,
-    ("POST", "pipelineJobs/*", "cancel"): vertex_pipelines.cancel_job,
-    ("POST", "schedules", ""): vertex_pipelines.create_schedule,
-    ("PATCH", "schedules/*", ""): vertex_pipelines.patch_schedule,
-    ("DELETE", "schedules/*", ""): vertex_pipelines.delete_schedule,
-    ("POST", "schedules/*", "pause"): vertex_pipelines.pause_schedule,
-    ("POST", "schedules/*", "resume"): vertex_pipelines.resume_schedule,
-    ("POST", "customJobs", ""): vertex_jobs.create,
-    ("GET", "customJobs/*", ""): vertex_jobs.get,
-    ("POST", "customJobs/*", "cancel"): vertex_jobs.cancel,
-    ("DELETE", "customJobs/*", ""): delete_ended,
-    **vertex_models.ROUTES,
-    **vertex_endpoints.ROUTES,
-    **vertex_indexes.ROUTES,
-    **vertex_metadata.ROUTES,
-}
-# What can be listed, and got as it is.
-KINDS = (
-    *("pipelineJobs", "schedules", "customJobs"),
-    *vertex_models.KINDS,
-    *vertex_endpoints.KINDS,
-    *vertex_indexes.KINDS,
-    *vertex_metadata.KINDS,
-)
 STORAGE = re.compile(r"/((upload|download|batch)/)?storage/")
 
 
@@ -130,7 +89,7 @@ class VertexServer:
             The job, or None where as many of the schedule's are under way as may be.
         """
         with self.state.lock:
-            return vertex_pipelines.fire(self.state, schedule, _types("v1"))
+            return vertex_pipelines.fire(self.state, schedule, vertex_routes.types("v1"))
 
     def finish(self, job: str, ends: str = "SUCCEEDED", failed: str = "", message: str = "") -> None:
         """Ends a pipeline job that is not run: SUCCEEDED, FAILED in a task with a message, or CANCELLED."""
@@ -205,7 +164,6 @@ class VertexServer:
         Raises:
             RefusedError: the service would refuse it.
         """
-        matched = PATH.fullmatch(path)
         try:
             body = json.loads(raw) if raw else {}
         except ValueError as error:
@@ -218,25 +176,7 @@ class VertexServer:
                 raise RefusedError(message, status)
         if fault := self.faults.take("refusal", method, path):
             raise RefusedError(fault.message, fault.status)
-        if matched is None:
-            raise RefusedError(f"{method} {path} is not found.", "NOT_FOUND")
-        version, parent, rest, verb = matched.groups()
-        parts = re.sub(r"@[^/]+", "", rest).split("/")
-        if "operations" in parts:
-            return self.state.poll(f"{parent}/{rest}")
-        call = Call(parent, rest, query, body, _types(version))
-        pattern = "/".join("*" if number % 2 else part for number, part in enumerate(parts))
-        if fault := self.faults.take("operation", method, path):
-            told = {"error": {"code": CODES[fault.status][1], "message": fault.message}}
-            return self.state.operation(parent, "DeleteOperationMetadata", "google.protobuf.Empty", {}, told)
-        handle = ROUTES.get((method, pattern, verb or ""))
-        if handle:
-            return handle(self.state, call)
-        if method == "GET" and not verb and parts[-1] in KINDS and len(parts) % 2:
-            return vertex_listing.page(parts[-1], self.state.below(call.name), query)
-        if method == "GET" and not verb and parts[-2:][0] in KINDS:
-            return self.state.get(call.name)
-        raise RefusedError(f"{method} {pattern}:{verb or ''} is not in this server.", "UNIMPLEMENTED")
+        return vertex_routes.answer(self.state, self.faults, method, path, query, body)
 
     def _stop_runs(self) -> None:
         for event in list(self.state.stopping.values()):
@@ -292,8 +232,3 @@ class _Handler(RequestHandler):
         self.wfile.write(data)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_any  # noqa: N815
-
-
-def _types(version: str) -> Any:
-    name = "aiplatform_v1beta1" if version == "v1beta1" else "aiplatform_v1"
-    return importlib.import_module(f"google.cloud.{name}")
