@@ -30,7 +30,9 @@ def locate(folder: str) -> tuple[str, dict[str, Any]]:
         raise InputError(folder, f"neither {RELEASE} nor {GRAPH}", EXPECTED, "Name another, or run the Exporter.")
     release = storage.read_json(path, "the release.json of the Exporter")
     verdict = release.get("verdict")
-    if isinstance(verdict, dict) and verdict.get("promote") is not True:
+    if not isinstance(verdict, dict):
+        raise InputError(f"{path}, field verdict", repr(verdict), "the gate's verdict", "Run the Exporter again.")
+    if verdict.get("promote") is not True:
         reasons = [str(reason.get("text")) for reason in verdict.get("reasons", []) if not reason.get("passed")]
         raise InputError(
             f"{path}, field verdict",

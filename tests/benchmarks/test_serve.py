@@ -15,7 +15,9 @@ def test_one_seed_sends_the_same_of_every_kind() -> None:
     first, second = (list(serve_fuzz.requests(count, seed=4)) for _ in range(2))
     assert first == second
     assert list(serve_fuzz.requests(count, seed=5)) != first
-    assert {request.kind for request in first} == {maker.__name__ for maker in serve_fuzz.MAKERS}
+    kinds = {maker.__name__ for maker in serve_fuzz.MAKERS}
+    assert {request.kind for request in first} == {*kinds, "only_looks_wrong"}
+    assert sum(request.expected == serve_fuzz.REFUSED for request in first) == count
 
 
 @pytest.mark.parametrize(

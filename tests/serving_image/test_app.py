@@ -114,6 +114,22 @@ def test_a_large_body_is_refused_with_or_without_its_length(service: Service) ->
         assert response.headers["connection"] == "close"
 
 
+def test_a_body_that_goes_on_and_on_is_not_read_to_its_end(service: Service) -> None:
+    sent = 0
+
+    async def parts() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 1_000_000:
+            sent += 1000
+            yield b" " * 1000
+
+    async def conversation(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.post("/predict", content=parts())
+
+    assert talk(service, conversation).status_code == 413
+    assert sent <= 16 * 4096 + 2000
+
+
 def test_a_body_in_parts_is_one(service: Service) -> None:
     async def parts() -> AsyncIterator[bytes]:
         for letter in b'{"instances": [{}]}':

@@ -100,6 +100,13 @@ def test_where_a_release_is(release: str, tmp_path: Path) -> None:
         releases.locate(str(tmp_path))
 
 
+@pytest.mark.parametrize("verdict", [None, "yes", [], True])
+def test_a_release_without_a_verdict_is_not_served(tmp_path: Path, verdict: object) -> None:
+    Path(tmp_path, "release.json").write_text(json.dumps({"verdict": verdict}))
+    with pytest.raises(InputError, match=r"field verdict: found .* expected the gate's verdict"):
+        releases.locate(str(tmp_path))
+
+
 def test_a_gate_that_said_no_is_repeated(tmp_path: Path) -> None:
     reasons = [{"passed": True, "text": "fine"}, {"passed": False, "text": "worse than popularity"}]
     Path(tmp_path, "release.json").write_text(json.dumps({"verdict": {"promote": False, "reasons": reasons}}))
