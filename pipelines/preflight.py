@@ -119,7 +119,7 @@ def preflight(where: Where, needs: Needs) -> list[Finding]:
         partial(_bucket, session, where, needs.root),
         partial(_apis, session, where, needs.apis),
         partial(_account, session, where, needs.account),
-        *(partial(registries.image, session, image, needs.is_cached) for image in needs.images),
+        *(partial(registries.image, session, image, is_cached=needs.is_cached) for image in needs.images),
         *(partial(_quota, session, where, *key, count) for key, count in needs.accelerators.items()),
     ]
     with ThreadPoolExecutor(len(questions)) as pool:
@@ -134,7 +134,7 @@ def _asked(question: partial[Iterator[Finding]]) -> list[Finding]:
         return list(question())
     # All of requests' errors, timeouts included; a login that ends meanwhile; an answer that is not as documented.
     except (OSError, GoogleAuthError, KeyError, TypeError) as error:
-        what = " ".join(map(str, question.args[2:]))
+        what = " ".join(str(value) for value in question.args[1:] if not isinstance(value, Where))
         return [Finding("not checked", f"{what}: no answer ({type(error).__name__}).")]
 
 

@@ -167,6 +167,8 @@ def test_a_service_that_does_not_answer_takes_no_longer_than_it_may(
     assert time.monotonic() - start < 1.5
     assert [finding.state for finding in found] == ["not checked"] * 4 + ["not checked"]
     assert all("no answer" in finding.text for finding in found)
+    told = " ".join(finding.text for finding in found)
+    assert all(name in told for name in ("gs://bucket/runs", *APIS, ACCOUNT, "metro-recs/trainer:v1", "A100"))
 
 
 def test_credentials_that_have_expired_are_said_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,8 @@ def patch_index(state: State, call: Call) -> dict[str, Any]:
     """indexes.patch, of its content too."""
     index, change = state.get(call.name), parsed(call.body, call.types.Index)
     mask = vertex_checks.update_mask(call.query, ("displayName", "description", "labels", "metadata"))
-    changed = {**index, **{path: change[path] for path in mask if path in change}}
+    kept = {name: value for name, value in index.items() if name not in mask or name == "metadata"}
+    changed = {**kept, **{path: change[path] for path in mask if path in change}}  # what is named and empty is gone
     told: dict[str, Any] = {}
     if "metadata" in mask:
         config = index["metadata"]["config"]

@@ -74,7 +74,9 @@ def deploy(where: Where, version: Any, deployment: Deployment) -> Any:
     client, display_name = where.client(EndpointServiceClient), deployment.endpoint_name
     with sentences(where, f"deploying to {display_name}", calls.SHOWN_BY):
         endpoint = calls.again(lambda: _found_or_created(where, client, display_name), "creating the endpoint")
-        give(client, endpoint.name, version, deployment.traffic, deployment.resources, deployment.serving_account)
+        champion = _champion(where, version)
+        given = deployment.traffic, deployment.resources, deployment.serving_account
+        give(client, endpoint.name, version, *given, rest=champion)
         _clear(client, endpoint.name, version, _ways_back(where, version))
         endpoint = client.get_endpoint(name=endpoint.name, timeout=SECONDS)
     said = ", ".join(f"version {number} {share}%" for number, share in shares_of(endpoint).items())
@@ -83,7 +85,9 @@ def deploy(where: Where, version: Any, deployment: Deployment) -> Any:
     return endpoint
 
 
-def give(client: Any, name: str, version: Any, traffic: int, resources: Any, account: str = "") -> None:
+def give(
+    client: Any, name: str, version: Any, traffic: int, resources: Any, account: str = "", rest: Any | None = None
+) -> None:
     """Gives a version a share of an endpoint's traffic, and deploys it if it is not.
 
     Args:
@@ -93,13 +97,15 @@ def give(client: Any, name: str, version: Any, traffic: int, resources: Any, acc
         traffic: Its share in percent, 100 where nothing else is deployed.
         resources: What it is deployed on.
         account: Service account of its containers.
+        rest: The version that gets the rest if it is deployed; else the one that has most traffic now.
     """
     from google.cloud.aiplatform_v1 import DeployedModel, Endpoint
 
     def attempt() -> None:
         endpoint = client.get_endpoint(name=name, timeout=SECONDS)
         there = deployed(endpoint, version)
-        split = traffic_split(endpoint, there.id if there else "0", traffic)
+        keeps = deployed(endpoint, rest) if rest else None
+        split = traffic_split(endpoint, there.id if there else "0", traffic, keeps.id if keeps else "")
         if there is None:
             model = DeployedModel(
                 model=versions.versioned(version),
@@ -116,13 +122,14 @@ def give(client: Any, name: str, version: Any, traffic: int, resources: Any, acc
     calls.again(attempt, f"deploying version {version.version_id}")
 
 
-def traffic_split(endpoint: Any, deployed_id: str, traffic: int) -> dict[str, int]:
-    """Percent by deployed model: `traffic` for one, the rest for the one that has most of it now, 100 in all."""
+def traffic_split(endpoint: Any, deployed_id: str, traffic: int, rest: str = "") -> dict[str, int]:
+    """Percent by deployed model: `traffic` for one, the rest for `rest`, or for the one with most now; 100 in all."""
     others = [model for model in endpoint.deployed_models if model.id != deployed_id]
     if not others:
         return {deployed_id: 100}
-    keeps = max(others, key=lambda model: (endpoint.traffic_split.get(model.id, 0), int(model.model_version_id or 0)))
-    return {key: share for key, share in {deployed_id: traffic, keeps.id: 100 - traffic}.items() if share}
+    most = max(others, key=lambda model: (endpoint.traffic_split.get(model.id, 0), int(model.model_version_id or 0)))
+    keeps = rest if rest and rest != deployed_id else most.id
+    return {key: share for key, share in {deployed_id: traffic, keeps: 100 - traffic}.items() if share}
 
 
 def deployed(endpoint: Any, version: Any) -> Any | None:
@@ -160,12 +167,25 @@ def _found_or_created(where: Where, client: Any, display_name: str) -> Any:
     return found
 
 
-def _ways_back(where: Where, version: Any) -> set[str]:
-    """Numbers of the versions that a rollback may need: the champion, and the one before the version."""
+def _versions(where: Where, version: Any) -> list[Any]:
     from google.cloud.aiplatform_v1 import ModelServiceClient
 
     name = versions.name_of(where, calls.identifier(version.name))
-    known = versions.of(where.client(ModelServiceClient), name)
+    return versions.of(where.client(ModelServiceClient), name)
+
+
+def _champion(where: Where, version: Any) -> Any | None:
+    """The champion, or the one before where the version is champion itself."""
+    known = _versions(where, version)
+    champion = versions.champion_of(known)
+    if champion and champion.version_id == version.version_id:
+        return versions.numbered(known, champion.labels.get(versions.BEFORE, versions.NONE))
+    return champion
+
+
+def _ways_back(where: Where, version: Any) -> set[str]:
+    """Numbers of the versions that a rollback may need: the champion, and the one before the version."""
+    known = _versions(where, version)
     champion = versions.champion_of(known)
     before = {each.labels.get(versions.BEFORE, "") for each in known if each.version_id == version.version_id}
     return before | ({champion.version_id} if champion else set())

@@ -65,10 +65,15 @@ def publish(
         if wanted:
             settings.check()
     where, made = Where(project=project, region=region), release.read(folder)
+    if index_name:
+        vector_search.index_metadata(made)
     facts: dict[str, Any] = {}
     if model_name:
         version = registry.register(where, made, registration)
         facts["registered_model"] = versions.versioned(version)
+        if said := registry.objection(where, version):
+            print(f"{model_name}: {said}. Endpoint and index are left alone.")
+            return facts
     if index_name:
         facts["index"] = vector_search.publish(where, made, search).name
     if endpoint_name:

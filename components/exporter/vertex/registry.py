@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.common import checks
+from components.common.errors import InputError
 from components.common.google import SECONDS, Where, sentences
 from components.exporter.vertex import calls, evaluation, versions
 from components.exporter.vertex.journal import Journal
@@ -58,6 +59,15 @@ def register(where: Where, release: Release, registration: Registration) -> Any:
     return version
 
 
+def objection(where: Where, version: Any) -> str:
+    """Why a registered version must not become champion, as a sentence; "" where nothing speaks against it."""
+    from google.cloud.aiplatform_v1 import ModelServiceClient
+
+    client, name = where.client(ModelServiceClient), versions.name_of(where, calls.identifier(version.name))
+    with sentences(where, f"looking for the champion beside version {version.version_id}", calls.SHOWN_BY):
+        return versions.objection(versions.of(client, name), version)
+
+
 def promote(where: Where, version: Any) -> None:
     """Makes a registered version the champion, unless it was that before and another one has followed.
 
@@ -81,8 +91,11 @@ def _version(client: Any, name: str, release: Release, registration: Registratio
     if not found and "upload" in journal.facts:
         kinds = vertex.UploadModelResponse, vertex.UploadModelOperationMetadata
         try:
-            calls.done(calls.resumed(client, journal.facts["upload"], *kinds), "Waiting for the upload that was begun")
+            begun = calls.resumed(client, journal.facts["upload"], *kinds)
+            calls.done(begun, "Waiting for the upload that was begun")
         except api.GoogleAPICallError as error:
+            if not isinstance(error, api.NotFound) and not begun.done():  # nobody knows yet what becomes of it
+                raise
             print(f"the upload that was begun came to nothing ({error}): uploading again")
 
     def attempt() -> Any:
@@ -99,6 +112,7 @@ def _version(client: Any, name: str, release: Release, registration: Registratio
                 raise api.ServiceUnavailable("the version that was uploaded is not listed yet")
             print(f"uploaded version {there.version_id} of {registration.model_name}")
         else:
+            _expect_image(there, registration)
             print(f"version {there.version_id} of {registration.model_name} holds this release already")
         return there
 
@@ -109,6 +123,15 @@ def find(client: Any, name: str, release: Release) -> Any | None:
     """The version that was made of a release, or None."""
     wanted = release.labels.items()
     return next((each for each in versions.of(client, name) if wanted <= dict(each.labels).items()), None)
+
+
+def _expect_image(version: Any, registration: Registration) -> None:
+    """A version keeps its container: a release that is there already would be served by the old one."""
+    found = version.container_spec.image_uri
+    if found != registration.serving_image:
+        where = f"{registration.model_name}, version {version.version_id}, which holds this release: its serving image"
+        remedy = f"Name that image, or delete version {version.version_id}, unless it is champion, and register again."
+        raise InputError(where, found, registration.serving_image, remedy)
 
 
 def _request(name: str, release: Release, registration: Registration, is_known: bool) -> Any:

@@ -12,6 +12,7 @@ from components.common.errors import InputError
 from components.exporter.export import FORMAT_VERSION, RELEASE
 from components.exporter.vertex import journal
 
+FINGERPRINT = "fingerprint.pb"
 SAVED_MODEL, EMBEDDINGS, INDEX = "saved_model", "embeddings", "index.json"
 EXPORT_AGAIN = "Run the Exporter again."
 
@@ -34,8 +35,12 @@ class Release:
 
     @property
     def digest(self) -> str:
-        """Twelve hex digits of everything in the release: what tells one upload from another."""
-        files = json.dumps([self.model_version, self.document["files"]], sort_keys=True)
+        """Twelve hex digits of everything in the release: what tells one upload from another.
+
+        TensorFlow writes another fingerprint.pb every time, also for the same model.
+        """
+        same = {path: file for path, file in self.document["files"].items() if not path.endswith(FINGERPRINT)}
+        files = json.dumps([self.model_version, same], sort_keys=True)
         return hashlib.sha256(files.encode()).hexdigest()[:12]
 
     @property

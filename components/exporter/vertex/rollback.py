@@ -37,6 +37,8 @@ def roll_back(where: Where, model_name: str, endpoint_name: str, search: Search 
         known = versions.of(client, name)
         champion = versions.champion_of(known)
         target = _target(name, known, champion, to)
+        if champion and not endpoint_name:
+            _expect_unserved(where, champion)
         if endpoint_name:
             _redirect(where, endpoint_name, champion, target)
         if search:
@@ -52,7 +54,7 @@ def _mark(client: Any, name: str, champion: Any | None, target: Any) -> None:
     """Says in the labels which version was taken back, and that the target is not one any more."""
     if champion and champion.version_id != target.version_id:
         versions.relabel(client, champion, {versions.ROLLED_BACK: "true"})
-    now = champion.version_id if champion else versions.NONE
+    now = champion.version_id if champion and champion.version_id != target.version_id else versions.NONE
     changes = {versions.BEFORE: target.labels.get(versions.BEFORE, now), versions.ROLLED_BACK: None}
     versions.relabel(client, target, changes)
 
@@ -70,6 +72,19 @@ def _target(name: str, known: list[Any], champion: Any | None, to: str) -> Any:
         remedy = "There is no way back by itself: name a version that is there, --to NUMBER."
         raise InputError(where, before, "the number of a version that is there", remedy)
     return found
+
+
+def _expect_unserved(where: Where, champion: Any) -> None:
+    """Raises InputError where an endpoint's traffic would stay with the champion that is taken back."""
+    from google.cloud.aiplatform_v1 import EndpointServiceClient
+
+    listed = where.client(EndpointServiceClient).list_endpoints(parent=where.parent, timeout=SECONDS)
+    found = ((each, endpoint.deployed(each, champion)) for each in listed)
+    serving = sorted(each.display_name for each, there in found if there and each.traffic_split.get(there.id, 0))
+    if serving:
+        said = f"nothing, but {', '.join(serving)} serves version {champion.version_id}"
+        remedy = f"Add --endpoint-name {serving[0]}, or its traffic would stay there."
+        raise InputError("--endpoint-name", said, "the endpoint whose traffic goes back", remedy)
 
 
 def _redirect(where: Where, endpoint_name: str, champion: Any | None, target: Any) -> None:

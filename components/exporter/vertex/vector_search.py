@@ -12,6 +12,7 @@ from components.exporter.vertex.journal import Journal
 from components.exporter.vertex.release import EMBEDDINGS, EXPORT_AGAIN, INDEX, Release, in_bucket
 
 RELEASE = "release"  # the label that says whose embeddings an index holds, written once it holds them
+BETWEEN = "being-replaced"  # its value until then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +106,21 @@ def _filled(where: Where, client: Any, release: Release, display_name: str, meta
         return index
     else:
         _expect_width(index, display_name, int(metadata["config"]["dimensions"]))
+        index = _label(client, index, {**index.labels, RELEASE: BETWEEN})
         changed = Index(name=index.name, metadata={**source, "isCompleteOverwrite": True})
         operation = client.update_index(index=changed, update_mask={"paths": ["metadata"]}, timeout=SECONDS)
         calls.done(operation, f"Replacing the content of {display_name}")
         print(f"the index {display_name} holds {release.document['embeddings']['products']:,} products")
-    labelled = Index(name=index.name, labels={**index.labels, **release.labels})
+    return _label(client, index, {**index.labels, **release.labels})
+
+
+def _label(client: Any, index: Any, labels: dict[str, str]) -> Any:
+    """Says what the index holds; while its content is being replaced, that it is."""
+    from google.cloud.aiplatform_v1 import Index
+
+    labelled = Index(name=index.name, labels=labels)
     operation = client.update_index(index=labelled, update_mask={"paths": ["labels"]}, timeout=SECONDS)
-    return calls.done(operation, f"Labelling {display_name}")
+    return calls.done(operation, f"Labelling {index.display_name}")
 
 
 def _expect_width(index: Any, display_name: str, dimensions: int) -> None:

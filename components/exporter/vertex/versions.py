@@ -12,7 +12,7 @@ from components.common.google import SECONDS, Where
 from components.exporter.vertex import calls
 
 CHAMPION, DEFAULT = "champion", "default"
-BEFORE, ROLLED_BACK = "champion-before", "rolled-back"
+BEFORE, ROLLED_BACK, MODEL_VERSION = "champion-before", "rolled-back", "model-version"
 NONE = "none"
 MODEL_ID = r"[a-z_-][a-z0-9_-]{0,62}"
 
@@ -56,8 +56,34 @@ def versioned(version: Any) -> str:
     return f"{version.name.partition('@')[0]}@{version.version_id}"
 
 
+def objection(known: list[Any], version: Any) -> str:
+    """Why a version must not become champion, as a sentence; "" where nothing speaks against it.
+
+    It, or another version of the same model, was rolled back, or it was champion and another one has followed.
+    """
+    champion = champion_of(known)
+    number, now = version.version_id, champion.version_id if champion else NONE
+    if now == number:
+        return ""
+    model = version.labels.get(MODEL_VERSION, number)
+    same = [
+        each.version_id
+        for each in known
+        if each.labels.get(ROLLED_BACK) and model in (each.labels.get(MODEL_VERSION), each.version_id)
+    ]
+    if same:
+        return (
+            f"version {same[-1]} was rolled back: version {now} stays champion. "
+            f"python -m components.exporter.vertex rollback --to {number} makes version {number} champion"
+        )
+    before = version.labels.get(BEFORE)
+    if before is not None and before != now:
+        return f"version {number} was champion after version {before}; version {now}, which followed, stays champion"
+    return ""
+
+
 def promote(client: Any, name: str, number: str) -> str:
-    """Makes a version the champion, unless it was champion before and another one has followed.
+    """Makes a version the champion, unless something speaks against it.
 
     The label that leads back is written before the alias moves: whenever this is interrupted, the old champion is still
     champion or the way back is known.
@@ -73,23 +99,18 @@ def promote(client: Any, name: str, number: str) -> str:
     Raises:
         InputError: the service keeps the alias elsewhere.
     """
-    versions = of(client, name)
-    version, champion = expected(versions, name, number), champion_of(versions)
+    known = of(client, name)
+    version, champion = expected(known, name, number), champion_of(known)
     if champion and champion.version_id == number:
         return f"version {number} is champion already"
-    now = champion.version_id if champion else NONE
-    before = version.labels.get(BEFORE)
-    if version.labels.get(ROLLED_BACK):
-        return (
-            f"version {number} was rolled back: version {now} stays champion. "
-            f"python -m components.exporter.vertex rollback --to {number} makes it champion again"
-        )
-    if before is not None and before != now:
-        return f"version {number} was champion after version {before}; version {now}, which followed, stays champion"
-    if before is None:
-        relabel(client, version, {BEFORE: now})
+    if said := objection(known, version):
+        return said
+    if BEFORE not in version.labels:
+        relabel(client, version, {BEFORE: champion.version_id if champion else NONE})
     crown(client, name, number)
-    return f"version {number} is champion" + (f" in place of version {now}" if champion else ", the first one")
+    return f"version {number} is champion" + (
+        f" in place of version {champion.version_id}" if champion else ", the first one"
+    )
 
 
 def crown(client: Any, name: str, number: str) -> None:

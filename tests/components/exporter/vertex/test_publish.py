@@ -101,3 +101,5 @@ def test_a_release_that_an_earlier_attempt_finished(cloud: Cloud) -> None:
     assert found["model_version"] == "one"
     assert finished(folder, "gs://bucket/another") is None
     assert finished("gs://bucket/nothing", "gs://bucket/model") is None
+    older = cloud.release("older", format_version=2)
+    assert finished(older, "gs://bucket/model") is None

@@ -1,5 +1,7 @@
 """The previous champion put back: alias, traffic and index."""
 
+import shutil
+
 import pytest
 
 from components.exporter.vertex import calls
@@ -85,10 +87,33 @@ def test_the_index_gets_the_embeddings_of_the_previous_champion(cloud: Cloud) ->
     assert cloud.champion == "1"
 
 
+def test_another_release_lies_where_the_previous_champion_s_lay(cloud: Cloud) -> None:
+    promote(cloud, "one", "two")
+    shutil.rmtree(cloud.bucket / "one")
+    cloud.release("one", products=9)
+    result = cloud(*ROLLBACK, "--index-name", "recs")
+    assert result.code == 2
+    assert "version 1: found another release in gs://bucket/one" in result.err
+    assert cloud.champion == "2"
+
+
+def test_what_is_deployed_again_runs_as_the_champion_does(cloud: Cloud) -> None:
+    account = "serve@my-project.iam.gserviceaccount.com"
+    for name in ("one", "two", "three"):
+        assert cloud.register(name).code == 0
+        assert cloud.deploy(name, "--serving-account", account, "--serving-machine", "n1-standard-8").code == 0
+    for _ in range(2):
+        assert cloud(*ROLLBACK).code == 0
+    again = cloud.sent("POST", ":deployModel")[-1]["deployedModel"]
+    assert again["model"].endswith("recs@1")
+    assert again["serviceAccount"] == account
+    assert again["dedicatedResources"]["machineSpec"]["machineType"] == "n1-standard-8"
+
+
 def test_the_release_of_the_previous_champion_is_gone(cloud: Cloud) -> None:
     promote(cloud, "one", "two")
     (cloud.bucket / "one/release.json").unlink()
-    result = cloud("rollback", "--model-name", "recs", "--index-name", "recs")
+    result = cloud("rollback", "--model-name", "recs", "--endpoint-name", "shop", "--index-name", "recs")
     assert result.code == 2
     assert "version 1: found no release in gs://bucket/one" in result.err
     assert cloud.champion == "2"
