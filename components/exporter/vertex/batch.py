@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 
 from components.common import checks, progress, schema, staging, storage
 from components.common.errors import InputError, expect_at_least
+from components.exporter.signatures import IDS, NO_PRODUCT, SCORES
 from components.exporter.vertex import bigquery_load
 from components.exporter.vertex import release as releases
 from components.exporter.vertex.customers import Customers, latest
-from components.exporter.vertex.recommend import IDS, NAMES, PADDING, SCORES, Recommender, padded
+from components.exporter.vertex.recommend import NAMES, Recommender, padded
 
 FILE, FACTS = "recommendations.parquet", "_batch.json"  # readers of a folder of Parquet pass over names with _
 TYPES: dict[str, pa.DataType] = {
@@ -126,7 +127,7 @@ def _blocks(
 
 def _rows(customers: np.ndarray, found: dict[str, np.ndarray], model_version: str) -> pa.RecordBatch:
     """Recommendations [B, K] as rows; places without a product are left out."""
-    there = found[IDS] != PADDING
+    there = found[IDS] != NO_PRODUCT
     count = int(there.sum())
     ranks = np.broadcast_to(np.arange(1, there.shape[1] + 1), there.shape)
     columns = [

@@ -74,10 +74,10 @@ def deploy(where: Where, version: Any, deployment: Deployment) -> Any:
     client, display_name = where.client(EndpointServiceClient), deployment.endpoint_name
     with sentences(where, f"deploying to {display_name}", calls.SHOWN_BY):
         endpoint = calls.again(lambda: _found_or_created(where, client, display_name), "creating the endpoint")
-        champion = _champion(where, version)
+        known = _versions(where, version)
         given = deployment.traffic, deployment.resources, deployment.serving_account
-        give(client, endpoint.name, version, *given, rest=champion)
-        _clear(client, endpoint.name, version, _ways_back(where, version))
+        give(client, endpoint.name, version, *given, rest=_champion(known, version))
+        _clear(client, endpoint.name, version, _ways_back(known, version))
         endpoint = client.get_endpoint(name=endpoint.name, timeout=SECONDS)
     said = ", ".join(f"version {number} {share}%" for number, share in shares_of(endpoint).items())
     page = where.console(f"online-prediction/locations/{where.location}/endpoints/{calls.identifier(endpoint.name)}")
@@ -174,18 +174,16 @@ def _versions(where: Where, version: Any) -> list[Any]:
     return versions.of(where.client(ModelServiceClient), name)
 
 
-def _champion(where: Where, version: Any) -> Any | None:
+def _champion(known: list[Any], version: Any) -> Any | None:
     """The champion, or the one before where the version is champion itself."""
-    known = _versions(where, version)
     champion = versions.champion_of(known)
     if champion and champion.version_id == version.version_id:
         return versions.numbered(known, champion.labels.get(versions.BEFORE, versions.NONE))
     return champion
 
 
-def _ways_back(where: Where, version: Any) -> set[str]:
+def _ways_back(known: list[Any], version: Any) -> set[str]:
     """Numbers of the versions that a rollback may need: the champion, and the one before the version."""
-    known = _versions(where, version)
     champion = versions.champion_of(known)
     before = {each.labels.get(versions.BEFORE, "") for each in known if each.version_id == version.version_id}
     return before | ({champion.version_id} if champion else set())

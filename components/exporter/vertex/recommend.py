@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 
 from components.common.errors import InputError
+from components.common.schema import REQUEST
+from components.exporter.signatures import CATEGORY, EXCLUDE, EXCLUDING, IDS, NO_PRODUCT, RECOMMEND, SCORES, K
 from components.exporter.vertex.release import EXPORT_AGAIN
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
-RECOMMEND, EXCLUDING = "recommend", "recommend_excluding"
-SETTINGS = {"k", "exclude", "category"}  # inputs that are no features of a customer
-IDS, NAMES, SCORES = "product_ids", "product_names", "scores"
-PADDING = -1
+NAMES = "product_names"
 
 
 class Recommender:
@@ -39,7 +38,7 @@ class Recommender:
             raise InputError(folder, "no saved_model.pb", "the saved_model of the Exporter", EXPORT_AGAIN)
         self.loaded = tf.saved_model.load(folder)  # kept: a signature does not keep its variables alive
         name = EXCLUDING if excluding else RECOMMEND
-        wanted = {"k", "exclude", "category"} if excluding else {"k"}
+        wanted = {K, EXCLUDE, CATEGORY} if excluding else {K}
         signature = self.loaded.signatures.get(name)
         inputs = dict(signature.structured_input_signature[1]) if signature else {}
         outputs = set(signature.structured_outputs) if signature else set()
@@ -49,7 +48,7 @@ class Recommender:
             raise InputError(f"{folder}, signatures", found, expected, EXPORT_AGAIN)
         self.signature, self.inputs = signature, inputs
         kinds = {tf.string: "string", tf.int64: "int64", tf.float32: "float"}
-        self.columns = {column: kinds[spec.dtype] for column, spec in inputs.items() if column not in SETTINGS}
+        self.columns = {column: kinds[spec.dtype] for column, spec in inputs.items() if column not in REQUEST}
 
     def __call__(self, raw: dict[str, np.ndarray], k: int, exclude: np.ndarray) -> dict[str, np.ndarray]:
         """The best products of each customer.
@@ -57,18 +56,18 @@ class Recommender:
         Args:
             raw: {column: [B]}.
             k: How many products at most.
-            exclude: Product ids not to show, int64 [B, E], filled up with PADDING; ignored unless `excluding`.
+            exclude: Product ids not to show, int64 [B, E], filled up with NO_PRODUCT; ignored unless `excluding`.
 
         Returns:
-            product_ids int64, product_names bytes, scores float32, each [B, K]; PADDING where there is none further.
+            product_ids int64, product_names bytes, scores float32, each [B, K]; NO_PRODUCT where there is none further.
         """
         import tensorflow as tf
 
         given: dict[str, Any] = {name: raw[name] for name in self.columns}
         rows = len(next(iter(given.values())))
-        given["k"] = np.full(rows, k, np.int32)
+        given[K] = np.full(rows, k, np.int32)
         if self.excluding:
-            given |= {"exclude": exclude, "category": np.full(rows, b"", object)}
+            given |= {EXCLUDE: exclude, CATEGORY: np.full(rows, b"", object)}
         feeds = {name: tf.constant(value, self.inputs[name].dtype) for name, value in given.items()}
         outputs = self.signature(**feeds)
         return {name: outputs[name].numpy() for name in (IDS, NAMES, SCORES)}
@@ -82,6 +81,6 @@ def padded(bought: np.ndarray, starts: np.ndarray) -> np.ndarray:
         starts: Where each row begins in it, and the end, [B + 1].
     """
     lengths = np.diff(starts)
-    rows = np.full((len(lengths), max(1, int(lengths.max(initial=0)))), PADDING, np.int64)
+    rows = np.full((len(lengths), max(1, int(lengths.max(initial=0)))), NO_PRODUCT, np.int64)
     rows[np.arange(rows.shape[1]) < lengths[:, None]] = bought[starts[0] : starts[-1]]
     return rows
