@@ -12,9 +12,6 @@ from serving_image.catalogue import NOTHING, TEXTS, Catalogue
 from serving_image.rows import OPTIONS, Column, Row
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no CUDA notes on a CPU machine
-# The same: oneDNN keeps a plan for every number of rows that it has met, so memory would grow for minutes; products of
-# this size are no slower without.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -51,6 +51,9 @@ def run(settings: Settings) -> None:
     Raises:
         InputError: no usable model, or an address that another process has.
     """
+    # Before TensorFlow is imported: oneDNN keeps a plan for every number of rows that it has met, so memory would grow
+    # for minutes; products of this size are no slower without. Here, because it holds for the process and its children.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # else a line for whatever a stranger sends
     with (

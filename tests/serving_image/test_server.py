@@ -187,3 +187,11 @@ def test_a_release_in_a_bucket(release: str) -> None:
         _, errors = nowhere.communicate()
     assert nowhere.returncode == 2
     assert f"gs://{BUCKET}/nowhere: found nothing there" in errors
+
+
+def test_importing_it_changes_nobody_elses_arithmetic() -> None:
+    """Found where a Trainer's subprocess lacked oneDNN because the server's modules had been imported before it."""
+    program = "import os, serving_image.main; print(sorted(name for name in os.environ if 'ONEDNN' in name))"
+    given = {name: value for name, value in os.environ.items() if "ONEDNN" not in name}
+    done = subprocess.run([sys.executable, "-c", program], env=given, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

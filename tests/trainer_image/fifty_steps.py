@@ -20,10 +20,11 @@ from trainer_image.optimizer import Updates
 from trainer_image.options import Options
 
 STEPS, CALL, GLOBAL_BATCH = 50, 10, 96
+EPSILON = 1e-4  # Adam's own, 1e-7, makes whole steps of gradients that are nothing but rounding, which replicas change
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.5),
-    "adam": lambda: keras.optimizers.Adam(0.001),
-    "lazy": lambda: keras.optimizers.Adam(0.001),
+    "adam": lambda: keras.optimizers.Adam(0.001, epsilon=EPSILON),
+    "lazy": lambda: keras.optimizers.Adam(0.001, epsilon=EPSILON),
 }
 LOSSES = ("full-catalogue", "in-batch")
 
