@@ -144,7 +144,7 @@ def _trained(options: Options, seed: int, which: str, features: Features, given:
 
 def _hits(model: TwoTower, purchases: Purchases) -> Hits:
     ks = [k for k in KS if k < len(model.catalogue)]  # Recall@N is always 1
-    return validation.hits_of(*validation.embeddings(model, purchases), purchases, ks)
+    return validation.hits_of(validation.embeddings(model, purchases), purchases, ks)
 
 
 def _impossible(found: str, expected: str, remedy: str) -> InputError:

@@ -49,6 +49,9 @@ def version(model: TwoTower) -> str:
     digest = hashlib.sha256()
     for value in model.get_values():
         digest.update(value.tobytes())
+    if model.repeats is not None:
+        for weight in model.repeats.everything:
+            digest.update(weight.numpy().tobytes())
     return digest.hexdigest()[:12]
 
 

@@ -4,6 +4,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from components.common import storage
+from trainer_image.export_history import Customers, Products, function
 from trainer_image.features import Encoder
 from trainer_image.model import DTYPES, TwoTower
 from trainer_image.towers import Tower
@@ -40,6 +41,8 @@ def write(folder: str, model: TwoTower, top_k: int) -> None:
     """Writes query_model/, candidate_model/ and saved_model/ into `folder`."""
     # On GPUs the index would hold products rounded to 10 bits, other ones than candidate_model computes on a CPU.
     tf.config.experimental.enable_tensor_float_32_execution(False)
+    if model.has_history:
+        return _write_with_history(folder, model, top_k)
     candidates = model.candidate_tower(model.encoded_catalogue)
     product_ids = tf.constant([int(product) for product in model.catalogue], tf.int64)
     query, candidate = model.query_encoder, model.candidate_encoder
@@ -51,3 +54,18 @@ def write(folder: str, model: TwoTower, top_k: int) -> None:
         specs = {column: tf.TensorSpec([None], DTYPES[kind], column) for column, kind in columns.items()}
         signatures = {"serving_default": module.serve.get_concrete_function(**specs)}
         tf.saved_model.save(module, storage.join(folder, name), signatures)
+
+
+def _write_with_history(folder: str, model: TwoTower, top_k: int) -> None:
+    customers, products = Customers(model), Products(model)
+
+    def retrieve(**raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        return customers.retrieve(top_k, **raw)
+
+    for name, module, serve, given in (
+        ("query_model", customers, customers.embed, customers.specs()),
+        ("candidate_model", products, products.embed, products.specs()),
+        ("saved_model", customers, retrieve, customers.specs()),
+    ):
+        module.serve = function(serve, given)  # its captures are saved with the module
+        tf.saved_model.save(module, storage.join(folder, name), {"serving_default": module.serve})

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.common import feature_config as fc
+from components.common import schema
 from components.common.vocabularies import require
 
 Columns = Mapping[str, tf.Tensor]
@@ -60,6 +61,9 @@ class Encoder(tf.Module):
         super().__init__()
         self.columns = dict(tower.columns)
         self._encoded = {entry.key: _KINDS[entry.kind](entry, vocabularies, path) for entry in tower.features}
+        for key, encoded in self._encoded.items():
+            if encoded.basis[0] == "history":  # pooled embeddings, as wide as the tower's own
+                self._encoded[key] = encoded._replace(dim=tower.layers[-1])
         self.states = [encoded.state for encoded in self._encoded.values() if encoded.state is not None]
 
     @property
@@ -154,12 +158,22 @@ def encode_cross(entry: fc.CrossFeature, vocabularies: dict[str, dict[str, Any]]
     return Encoded(call, entry.buckets, dim, layer, ("buckets", np.array([entry.buckets])))
 
 
+def encode_history(entry: fc.HistoryFeature, vocabularies: dict[str, dict[str, Any]], path: str) -> Encoded:
+    """`history`: the customer's row, 0 for one that training did not see; `trainer_image.history` has what it bought.
+
+    Its width is that of the embeddings, which the tower says.
+    """
+    customer = encode_tokens(fc.IdFeature(kind="id", name=schema.CUSTOMER), vocabularies, path)
+    return Encoded(customer.call, 0, 0, customer.state, ("history", np.array([])))
+
+
 _KINDS: dict[str, Callable[..., Encoded]] = {
     "id": encode_tokens,
     "text": encode_tokens,
     "numeric": encode_numeric,
     "temporal": encode_temporal,
     "cross": encode_cross,
+    "history": encode_history,
 }
 
 

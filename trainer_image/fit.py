@@ -8,9 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from components.common import feature_config as fc
-from trainer_image import cost, loop, optimizer, resume, steps, strategy, validation, warm_start
+from trainer_image import cost, history, loop, optimizer, repeats_fit, resume, steps, strategy, validation, warm_start
 from trainer_image.batches import Sampler, steps_per_epoch
 from trainer_image.checkpoint import Checkpoints
+from trainer_image.history import History
 from trainer_image.inputs import Purchases
 from trainer_image.model import Encoders, TwoTower
 from trainer_image.options import Options
@@ -27,6 +28,7 @@ class Given(NamedTuple):
         loss: "full-catalogue" or "in-batch".
         distribution: The strategy of this process.
         is_preempted: Whether this process was asked to stop.
+        history: What the customers bought, where the query tower reads it.
     """
 
     purchases: dict[str, Purchases]
@@ -34,6 +36,7 @@ class Given(NamedTuple):
     loss: str
     distribution: tf.distribute.Strategy
     is_preempted: Callable[[], bool]
+    history: History | None = None
 
     @property
     def replicas(self) -> int:
@@ -116,6 +119,10 @@ def fitted(options: Options, features: Features, given: Given, checkpoints: Chec
             state,
         )
     let_go(updates.variables, given.distribution)
+    model = _in_float32(options, features, given, model)
+    repeated = {}
+    if model.has_history:
+        repeated["repeats"] = repeats_fit.fit(model, given.purchases, options.seed, progress.say)
     training = {
         "rows": bought.rows,
         "queries": bought.groups,
@@ -124,8 +131,9 @@ def fitted(options: Options, features: Features, given: Given, checkpoints: Chec
         "chance_loss": progress.chance,
         "curve": state.curve,
         "seconds": progress.seconds,
+        **repeated,
     }
-    return Fit(_in_float32(options, features, given, model), state.best_epoch, training)
+    return Fit(model, state.best_epoch, training)
 
 
 def _built(
@@ -134,11 +142,17 @@ def _built(
     """The model with random weights, its optimizer, and the step that trains it."""
     with given.distribution.scope():
         model = TwoTower(features.config, features.encoders, options.l1)
+        model.history = given.history
         adam = optimizer.adam(options.learning_rate, options.lr_scaling, options.warmup_steps, given.replicas)
         updates = optimizer.Updates(adam, model.weights, optimizer.lazy_tables(model, sampler))
-    loss_of = steps.loss_function(given.loss, model, tf.constant(shares, tf.float32), options.temperature)
+    loss_of = steps.loss_function(
+        given.loss, model, tf.constant(shares, tf.float32), options.temperature, adam.iterations, options.seed
+    )
+    expected = sampler.expected_rows
+    if model.has_history:
+        expected = history.expected_targets(given.purchases["train"], sampler.per_replica * given.replicas)
     step = steps.training_step(
-        model, updates, loss_of, given.distribution, sampler.expected_rows, jit_compile=options.jit_compile
+        model, updates, loss_of, given.distribution, expected, jit_compile=options.jit_compile
     )
     return model, updates, step
 
@@ -172,6 +186,7 @@ def _in_float32(options: Options, features: Features, given: Given, model: TwoTo
         return model
     keras.config.set_dtype_policy("float32")
     exact = TwoTower(features.config, features.encoders, options.l1)
+    exact.history = model.history
     exact.set_values(model.get_values())
     let_go(model.weights, given.distribution)
     return exact

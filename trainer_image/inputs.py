@@ -80,13 +80,11 @@ def load(
         columns |= {schema.CUSTOMER: "string"}
     if not is_split:
         columns |= {schema.TIMESTAMP: "int64"}
-    ids = tf.constant([int(product) for product in catalogue], tf.int64)
-    places = tf.range(len(catalogue), dtype=tf.int32)
-    index = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(ids, places), default_value=UNKNOWN)
+    index = product_index(catalogue)
 
     def encode(raw: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         if not is_split:
-            kept = _belongs(raw, split)
+            kept = belongs(raw, split)
             raw = {name: tf.boolean_mask(column, kept) for name, column in raw.items()}
         encoded = encoder(raw)
         if by_buyer:
@@ -120,7 +118,15 @@ def find(tfrecords: str, split: str) -> tuple[list[str], bool]:
     return files, False
 
 
-def _belongs(raw: dict[str, tf.Tensor], split: str) -> tf.Tensor:
+def product_index(catalogue: list[str]) -> tf.lookup.StaticHashTable:
+    """From product ids to their places in the catalogue, int32; UNKNOWN for others."""
+    ids = tf.constant([int(product) for product in catalogue], tf.int64)
+    places = tf.range(len(catalogue), dtype=tf.int32)
+    return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(ids, places), default_value=UNKNOWN)
+
+
+def belongs(raw: dict[str, tf.Tensor], split: str) -> tf.Tensor:
+    """bool [B]: the rows of a split, where the files hold all of them. Needs customer, product and time."""
     key = [raw[schema.CUSTOMER], tf.strings.as_string(raw[schema.PRODUCT]), tf.strings.as_string(raw[schema.TIMESTAMP])]
     bucket = tf.strings.to_hash_bucket_fast(tf.strings.join(key, "\x1f"), 100)
     low, high = SPLIT_PERCENT[split]

@@ -16,6 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
+NEVER = -1e9  # a logit whose exponential is 0
 Gradient = Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]
 
 
@@ -38,11 +39,35 @@ def full_catalogue(
     Returns:
         Scalar, summed over all purchases.
     """
-    return _full_catalogue(_logits(queries, candidates), pair_query, pair_candidate, pair_count)
+    return softmax(_logits(queries, candidates), pair_query, pair_candidate, pair_count)
+
+
+def others(
+    queries: tf.Tensor,
+    candidates: tf.Tensor,
+    pair_query: tf.Tensor,
+    pair_candidate: tf.Tensor,
+    pair_weight: tf.Tensor,
+    is_kept: tf.Tensor,
+) -> tf.Tensor:
+    """Softmax cross-entropy of hidden products over the catalogue without the kept ones.
+
+    Args:
+        queries, candidates, pair_query, pair_candidate: As for `full_catalogue`.
+        pair_weight: [P], what each pair counts where it is hidden.
+        is_kept: bool [P], the pairs that the query has seen.
+
+    Returns:
+        Scalar, summed over the hidden pairs, each with its weight.
+    """
+    logits = _logits(queries, candidates)
+    places = tf.stack([pair_query, pair_candidate], axis=1)
+    logits = tf.tensor_scatter_nd_add(logits, places, tf.where(is_kept, NEVER, 0.0))
+    return softmax(logits, pair_query, pair_candidate, tf.where(is_kept, 0.0, pair_weight))
 
 
 @tf.custom_gradient
-def _full_catalogue(logits: tf.Tensor, query: tf.Tensor, candidate: tf.Tensor, count: tf.Tensor) -> Any:
+def softmax(logits: tf.Tensor, query: tf.Tensor, candidate: tf.Tensor, count: tf.Tensor) -> Any:
     """Sum over queries of n logsumexp(logits), n being its purchases, less the logits of what was bought."""
     places = tf.stack([query, candidate], axis=1)
     purchases = tf.math.unsorted_segment_sum(count, query, tf.shape(logits)[0])

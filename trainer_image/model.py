@@ -1,6 +1,6 @@
 """The two-tower model: encoders, towers and the encoded catalogue."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -9,7 +9,11 @@ from components.common import feature_config as fc
 from components.common import schema
 from components.common.errors import InputError
 from components.common.saved_models import product_columns
+from trainer_image import history
+from trainer_image import repeats as repetition
 from trainer_image.features import Encoder
+from trainer_image.history import Events, History
+from trainer_image.repeats import Repeats
 from trainer_image.towers import Tower
 
 SMALLEST_CATALOGUE = 6  # Recall@5, which training watches, says something from here on
@@ -50,12 +54,32 @@ class Encoders:
         self.encoded_catalogue = self.candidate({name: tf.constant(column) for name, column in raw.items()})
 
 
+class Answer(NamedTuple):
+    """What B queries are: their embeddings, and the terms that are added to the scores of P pairs.
+
+    Attributes:
+        queries: float32 [B, D].
+        row, place: int32 [P], query and product of each pair; ordered by query.
+        score: float32 [P].
+    """
+
+    queries: tf.Tensor
+    row: tf.Tensor
+    place: tf.Tensor
+    score: tf.Tensor
+
+
 class TwoTower(tf.Module):
     """Encoders and towers of both sides, and the catalogue that the candidate tower embeds.
 
     Attributes:
         catalogue, encoded_catalogue: See Encoders.
+        history: What the customers bought; None without a feature of that kind.
+        repeats: The term of the customer's own products; None without history, and until it is trained.
     """
+
+    history: History | None = None
+    repeats: Repeats | None = None
 
     def __init__(self, config: fc.FeatureConfig, encoders: Encoders, l1: float):
         """Creates the weights, whose values come from Keras's global seed.
@@ -70,15 +94,52 @@ class TwoTower(tf.Module):
         self.query_encoder, self.candidate_encoder = encoders.query, encoders.candidate
         self.query_tower = Tower(self.query_encoder.tables, config.query.layers, l1, "query")
         self.candidate_tower = Tower(self.candidate_encoder.tables, config.candidate.layers, l1, "candidate")
-        self.candidate_tower(self.encoded_catalogue)  # creates the variables
-        self.query_tower({key: value[:1] for key, value in self._any_query().items()})
+        self.candidates()  # creates the variables
+        self.query_tower(self._any_query())
 
     def _any_query(self) -> dict[str, tf.Tensor]:
         empty = {
             name: tf.zeros([1], DTYPES[kind]) if kind != "string" else tf.constant([""])
             for name, kind in self.query_encoder.columns.items()
         }
-        return self.query_encoder(empty)
+        encoded = self.query_encoder(empty)
+        if self.has_history:
+            encoded[history.KEY] = tf.zeros([1, self.query_encoder.widths[history.KEY]])
+        return encoded
+
+    @property
+    def has_history(self) -> bool:
+        return history.KEY in self.query_encoder.widths
+
+    def candidates(self) -> tf.Tensor:
+        """Embeddings of the catalogue by the tower alone, [N, D]."""
+        return self.candidate_tower(self.encoded_catalogue)
+
+    def scored(self, candidates: tf.Tensor) -> tf.Tensor:
+        """The same as queries are scored with: with a history, one dimension more, the product's trend."""
+        if self.repeats is None:
+            return candidates
+        return tf.concat([candidates, self.repeats.bias(self.repeats.statistics)[:, None]], axis=1)
+
+    def answer(self, encoded: dict[str, tf.Tensor], events: Events, rows: Any, candidates: tf.Tensor) -> Answer:
+        """Queries with a history.
+
+        Args:
+            encoded: What the encoder gives.
+            events: What was bought before.
+            rows: B.
+            candidates: From `candidates`.
+        """
+        products = len(self.catalogue)
+        pairs = history.pairs(events, products, repetition.HALF_LIVES)
+        pooled = history.pooled(candidates, pairs.row, pairs.place, pairs.count, rows)
+        queries = self.query_tower({**encoded, history.KEY: pooled})
+        if self.repeats is None:
+            return Answer(queries, pairs.row, pairs.place, tf.zeros_like(pairs.count))
+        fit = tf.reduce_sum(tf.gather(queries, pairs.row) * tf.gather(candidates, pairs.place), axis=1)
+        score = self.repeats(repetition.inputs(pairs, self.repeats.statistics, fit, rows))
+        queries = tf.concat([queries * self.repeats.scale, tf.ones([rows, 1])], axis=1)
+        return Answer(queries, pairs.row, pairs.place, score)
 
     @property
     def weights(self) -> list[keras.Variable]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer_image import losses
+from trainer_image import history, losses
 from trainer_image.batches import Batch
 from trainer_image.model import TwoTower
 from trainer_image.optimizer import Updates
@@ -14,7 +14,9 @@ Step = Callable[[Sequence[Batch], int], float]
 LossFunction = Callable[[Batch], tf.Tensor]
 
 
-def loss_function(loss: str, model: TwoTower, shares: tf.Tensor, temperature: float) -> LossFunction:
+def loss_function(
+    loss: str, model: TwoTower, shares: tf.Tensor, temperature: float, clock: Any = None, seed: int = 0
+) -> LossFunction:
     """The function of one step's Batch that training minimises, summed over the purchases in it.
 
     Args:
@@ -22,10 +24,23 @@ def loss_function(loss: str, model: TwoTower, shares: tf.Tensor, temperature: fl
         model: The towers.
         shares: float32 [N], each product's share of the training purchases.
         temperature: What the logits are divided by.
+        clock: Counts the steps; only a history needs it, of which every step hides another part.
+        seed: Of what is hidden.
     """
 
+    def hidden(batch: Batch) -> tf.Tensor:
+        candidates = model.candidates()
+        pairs = batch.pair_query, batch.pair_candidate
+        customer = tf.gather(batch.queries[history.KEY], batch.pair_query)
+        bought = batch.pair_count > 0
+        kept = history.is_kept(customer, batch.pair_candidate, tf.cast(clock, tf.int32), seed) & bought
+        seen = tf.where(kept, batch.pair_count, 0.0)
+        pooled = history.pooled(candidates, *pairs, seen, tf.shape(batch.queries[history.KEY])[0])
+        queries = model.query_tower({**batch.queries, history.KEY: pooled}) / temperature
+        return losses.others(queries, candidates, *pairs, history.target_weight(batch.pair_count), kept)
+
     def full_catalogue(batch: Batch) -> tf.Tensor:
-        candidates = model.candidate_tower(model.encoded_catalogue)
+        candidates = model.candidates()
         queries = model.query_tower(batch.queries) / temperature
         return losses.full_catalogue(queries, candidates, batch.pair_query, batch.pair_candidate, batch.pair_count)
 
@@ -36,6 +51,8 @@ def loss_function(loss: str, model: TwoTower, shares: tf.Tensor, temperature: fl
         pairs = batch.pair_query, batch.pair_candidate, batch.pair_count
         return losses.in_batch(queries, model.candidate_tower(encoded), *pairs, batch.candidate_count, log_share)
 
+    if model.has_history:
+        return hidden
     return full_catalogue if loss == "full-catalogue" else in_batch
 
 

@@ -14,6 +14,7 @@ from trainer_image import (
     cache,
     cost,
     export,
+    history,
     inputs,
     machine,
     preemption,
@@ -65,9 +66,9 @@ def train(options: Options) -> dict[str, Any]:
         memory = stack.enter_context(cache.opened(int(options.cache_gib * GIB)))
         features = Features(config, Encoders(config, vocabularies, products, paths))
         _expect_products(options, len(features.encoders.catalogue))
-        purchases = _read(options, features.encoders, memory)
+        purchases, past = _read(options, features.encoders, memory)
         loss = _loss(options, features, purchases["train"], distribution.num_replicas_in_sync)
-        given = Given(purchases, products, loss, distribution, is_preempted)
+        given = Given(purchases, products, loss, distribution, is_preempted, past)
         _expect_fits(options, features, given, memory)
 
         checkpoints = Checkpoints(options.checkpoints, options.checkpoint_minutes)
@@ -85,8 +86,11 @@ def train(options: Options) -> dict[str, Any]:
     return document
 
 
-def _read(options: Options, encoders: Encoders, memory: cache.Cache) -> dict[str, Purchases]:
-    """All three splits, encoded."""
+def _read(
+    options: Options, encoders: Encoders, memory: cache.Cache
+) -> tuple[dict[str, Purchases], history.History | None]:
+    """All three splits, encoded, and what the customers bought in training, where the query tower reads it."""
+    past = None
     with staging.staged(options.tfrecords_path) as local:
         purchases = {
             split: inputs.load(
@@ -99,15 +103,24 @@ def _read(options: Options, encoders: Encoders, memory: cache.Cache) -> dict[str
             )
             for split in schema.SPLITS
         }
+        if history.KEY in encoders.query.widths:
+            history.expect_one_query_each(purchases["train"], options.tfrecords_path)
+            method = schema.read_metadata(options.metadata_path).get("split", {}).get("method", "random")
+            past = history.load(local, encoders.query, encoders.catalogue, memory, method)
     inputs.expect_known_products(purchases["train"], options.tfrecords_path)
-    return purchases
+    return purchases, past
 
 
 def _loss(options: Options, features: Features, purchases: Purchases, replicas: int) -> str:
-    """The loss that was asked for, or the cheaper one."""
+    """The loss that was asked for, or the cheaper one; with a history it is always over the full catalogue."""
+    config, encoders = features
+    if history.KEY in encoders.query.widths:
+        if options.loss == "in-batch":
+            remedy = "Choose --loss auto, or take the feature of kind history out of the feature config."
+            raise InputError("--loss", "in-batch, with a history", "full-catalogue or auto", remedy)
+        return "full-catalogue"
     if options.loss != "auto":
         return options.loss
-    config, encoders = features
     return cost.cheaper_loss(
         cost.shape_of(config, encoders), purchases, len(encoders.catalogue), options.batch_size * replicas
     )

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from components.common import ranking
-from trainer_image import inputs
+from trainer_image import history, inputs
 from trainer_image.divergence import diverged
 from trainer_image.inputs import Purchases
 from trainer_image.model import TwoTower
@@ -15,6 +16,8 @@ from trainer_image.model import TwoTower
 KS = (5, 10, 50, 100)
 SCORES = 1 << 28  # that one validation computes, at most: beyond it, a sample of the queries answers
 COLLAPSED = 0.01
+HISTORIES = 2048  # queries whose purchases are looked at together
+BEHIND = -1e30  # a score below any other
 
 
 class Validation(NamedTuple):
@@ -37,31 +40,91 @@ def validate(model: TwoTower, purchases: Purchases) -> Validation:
     Raises:
         InputError: an embedding is not finite any more.
     """
-    queries, candidates = embeddings(model, purchases)
-    hits = hits_of(queries, candidates, purchases, [k for k in KS if k <= len(candidates)])
-    recalls = {k: float(np.average(hit, weights=purchases.times)) for k, hit in hits.items()}
-    return Validation(recalls, spread(queries), spread(candidates))
+    found = embeddings(model, purchases)
+    times = purchases.times * ~is_left_out(model, found, purchases)
+    hits = hits_of(found, purchases, [k for k in KS if k <= len(found.candidates)])
+    recalls = {k: float(np.average(hit, weights=times) if times.any() else 0.0) for k, hit in hits.items()}
+    return Validation(recalls, spread(found.queries), spread(found.candidates))
 
 
-def embeddings(model: TwoTower, purchases: Purchases) -> tuple[np.ndarray, np.ndarray]:
-    """Of the queries and of the catalogue: float32 [G, D], [N, D].
+class Embeddings(NamedTuple):
+    """What G queries and N products are scored with.
+
+    Attributes:
+        queries, candidates: float32 [G, D], [N, D].
+        own: What is added to the scores of some pairs: query int64 [P], ascending, product [P] and score float32 [P].
+            None without a history.
+    """
+
+    queries: np.ndarray
+    candidates: np.ndarray
+    own: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    def scores(self) -> ranking.ScoreBlock:
+        """For `ranking.count_better`: sums in float64, rounded to float32 as the Evaluator's are."""
+        dots = ranking.embedding_scores(self.queries, self.candidates)
+        if self.own is None:
+            return dots
+        query, product, score = self.own
+        columns = np.ascontiguousarray(self.candidates.T, np.float64)
+
+        def block(rows: slice) -> np.ndarray:
+            scores = self.queries[rows].astype(np.float64) @ columns
+            begin, end = np.searchsorted(query, [rows.start, rows.stop])
+            scores[query[begin:end] - rows.start, product[begin:end]] += score[begin:end]
+            return scores.astype(np.float32)
+
+        return block
+
+
+def embeddings(model: TwoTower, purchases: Purchases) -> Embeddings:
+    """Of the queries and of the catalogue.
+
+    With a history, until the term of the customer's own products is trained, these are put behind all others.
 
     Raises:
-        InputError: one is not finite any more.
+        InputError: a number is not finite any more.
     """
-    queries = embed(model.query_tower, purchases.queries)
-    candidates = embed(model.candidate_tower, {key: value.numpy() for key, value in model.encoded_catalogue.items()})
-    if not (np.isfinite(queries).all() and np.isfinite(candidates).all()):
+    catalogue = {key: value.numpy() for key, value in model.encoded_catalogue.items()}
+    if model.history is None:
+        found = Embeddings(embed(model.query_tower, purchases.queries), embed(model.candidate_tower, catalogue))
+    else:
+        found = _with_history(model, model.history, purchases.queries)
+    own = np.zeros(0) if found.own is None else found.own[2]
+    if not (np.isfinite(found.queries).all() and np.isfinite(found.candidates).all() and np.isfinite(own).all()):
         raise diverged("the embeddings", "NaN or infinite values")
-    return queries, candidates
+    return found
 
 
-def hits_of(
-    queries: np.ndarray, candidates: np.ndarray, purchases: Purchases, ks: Sequence[int]
-) -> dict[int, np.ndarray]:
+def _with_history(model: TwoTower, past: history.History, queries: dict[str, np.ndarray]) -> Embeddings:
+    candidates = model.candidates()
+    rows, parts = queries[history.KEY], []
+    for start in range(0, len(rows), HISTORIES):
+        part = {key: tf.constant(column[start : start + HISTORIES]) for key, column in queries.items()}
+        events = history.Events(*map(tf.constant, past.of(rows[start : start + HISTORIES])))
+        answer = model.answer(part, events, len(rows[start : start + HISTORIES]), candidates)
+        found, row, place, score = (values.numpy() for values in answer)
+        parts.append((found, row.astype(np.int64) + start, place, score))
+    embedded, query, product, score = (np.concatenate(column) for column in zip(*parts, strict=True))
+    if model.repeats is None:
+        score = np.full(len(score), BEHIND, np.float32)
+    return Embeddings(embedded, model.scored(candidates).numpy(), (query, product, score))
+
+
+def is_left_out(model: TwoTower, found: Embeddings, purchases: Purchases) -> np.ndarray:
+    """bool [E]: pairs that do not count, because the customer's own products are not ranked yet."""
+    if found.own is None or model.repeats is not None:
+        return np.zeros(len(purchases.product), bool)
+    products = len(found.candidates)
+    return np.isin(purchases.pair_query() * products + purchases.product, found.own[0] * products + found.own[1])
+
+
+def hits_of(found: Embeddings, purchases: Purchases, ks: Sequence[int]) -> dict[int, np.ndarray]:
     """{k: float64 [E]}, the chance that each pair's product is among the first k of its query."""
-    scores = ranking.embedding_scores(queries, candidates)
-    better, tied = ranking.count_better(scores, purchases.pair_query(), purchases.product, candidates=len(candidates))
+    products = len(found.candidates)
+    better, tied = ranking.count_better(
+        found.scores(), purchases.pair_query(), purchases.product, candidates=products
+    )
     return {k: ranking.recall(better, tied, k) for k in ks}
 
 

@@ -19,6 +19,7 @@ from components.common.feature_kinds import (
     ColumnName,
     ColumnType,
     CrossFeature,
+    HistoryFeature,
     IdFeature,
     NumericFeature,
     TemporalFeature,
@@ -29,6 +30,7 @@ from components.common.feature_kinds import (
 __all__ = [
     "CrossFeature",
     "FeatureConfig",
+    "HistoryFeature",
     "IdFeature",
     "NumericFeature",
     "TemporalFeature",
@@ -40,7 +42,8 @@ __all__ = [
 
 CarriedType = Literal["string", "int64", "float", "list<string>"]
 Feature = Annotated[
-    IdFeature | TextFeature | NumericFeature | TemporalFeature | CrossFeature, Field(discriminator="kind")
+    IdFeature | TextFeature | NumericFeature | TemporalFeature | CrossFeature | HistoryFeature,
+    Field(discriminator="kind"),
 ]
 Width = Annotated[int, Field(ge=1, le=8192, strict=True)]
 OF_PRODUCT = (schema.PRODUCT, *schema.PRODUCT_COLUMNS)
@@ -87,7 +90,7 @@ class Tower(BaseModel):
     def restricting(self) -> Iterator[tuple[int, IdFeature | TextFeature | NumericFeature | TemporalFeature]]:
         """The features, with their places, that searches can be restricted by."""
         for place, feature in enumerate(self.features):
-            if not isinstance(feature, CrossFeature) and feature.restrict:
+            if not isinstance(feature, CrossFeature | HistoryFeature) and feature.restrict:
                 yield place, feature
 
 
@@ -197,7 +200,7 @@ def _in_words(error: Any) -> tuple[str, Any, str]:
     """Where, found and expected of one of pydantic's errors."""
     place, kind = _place(error["loc"]), error["type"]
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return f"{place}.kind", error["ctx"].get("tag"), "one of id, text, numeric, temporal, cross"
+        return f"{place}.kind", error["ctx"].get("tag"), "one of id, text, numeric, temporal, cross, history"
     expected = {
         "missing": "a value",
         "extra_forbidden": "no field of this name",

@@ -178,6 +178,26 @@ class CrossFeature(Entry):
         return dict.fromkeys(self.names, "string")
 
 
+class HistoryFeature(Entry):
+    """What the customer bought before: the embeddings of these products, pooled, and a score of its own for each."""
+
+    model_config = ConfigDict(title="History")
+
+    kind: Literal["history"] = Field(
+        title="Kind",
+        description="What the customer bought before, pooled from the embeddings of these products. Only the query "
+        "tower.",
+    )
+
+    @property
+    def key(self) -> str:
+        return "history"
+
+    @property
+    def columns(self) -> dict[str, ColumnType]:
+        return {schema.CUSTOMER: "string"}
+
+
 def resolve_dim(dim: int | str, vocabulary_size: int) -> int:
     """The embedding width: as given, or by vocabulary size for "auto" (shared table in README, "Features")."""
     if isinstance(dim, int):

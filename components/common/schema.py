@@ -23,6 +23,7 @@ EXAMPLE = {
 }
 PRODUCT_COLUMNS = (NAME, CATEGORY, SUBCATEGORY)
 REQUEST = ("k", "exclude", "category")  # what the served model is asked besides the customer's columns
+HISTORY = ("history_products", "history_ages")  # what a query model may be told of a customer's purchases
 NAMESPACES = {"category": CATEGORY, "subcategory": SUBCATEGORY}  # by which every search can be restricted
 SPLITS = ("train", "validation", "test")
 METADATA = "metadata.json"

@@ -1,0 +1,191 @@
+"""The feature kind `history`: what a customer bought before, pooled from the candidate tower's own embeddings.
+
+The query tower reads sum_j w_j p_j / sqrt(1 + sum_j w_j²), with the embeddings p of the products bought and
+w = log(1 + times bought). It is trained like a denoising autoencoder (Liang et al. 2018, "Variational autoencoders for
+collaborative filtering"; Steck 2020, "Autoencoders that don't overfit towards the identity"): of every customer's
+products a part that changes from step to step is hidden, and predicted from the others.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from components.common import examples, schema
+from components.common.errors import InputError
+from trainer_image import inputs
+from trainer_image.cache import Cache, Column
+from trainer_image.features import Encoder
+from trainer_image.inputs import Purchases
+
+KEY = "history"
+KEPT = 0.8  # share of a customer's products that a step sees; .7 to .9 do equally well on the demo's validation split
+DAY = 86_400
+
+
+class Events(NamedTuple):
+    """E purchases of B queries.
+
+    Attributes:
+        row: int32 [E], ascending: the query of each.
+        place: int32 [E], the product, as an index of the catalogue.
+        age: float32 [E], days ago.
+    """
+
+    row: Any
+    place: Any
+    age: Any
+
+
+class Pairs(NamedTuple):
+    """P pairs of a query and a product that it bought, in the order of their first purchase in Events.
+
+    Attributes:
+        row, place: int32 [P].
+        count: float32 [P], how often it was bought.
+        first, last: float32 [P], days since the first and the last time.
+        decayed: float32 [P, len(half_lives)], purchases that count half as much after each half-life.
+    """
+
+    row: tf.Tensor
+    place: tf.Tensor
+    count: tf.Tensor
+    first: tf.Tensor
+    last: tf.Tensor
+    decayed: tf.Tensor
+
+
+class History(NamedTuple):
+    """The training purchases of C customers, whose rows are 1 to C; row 0, an unknown customer, bought nothing.
+
+    Attributes:
+        starts: int64 [C + 2]; the purchases of row c are starts[c] to starts[c + 1].
+        place: int32 [R], indices of the catalogue.
+        age: float32 [R], days before the last training purchase.
+        days: From the first training purchase to the last.
+        in_time: The splits follow each other in time, so what is asked is what comes next.
+    """
+
+    starts: np.ndarray
+    place: np.ndarray
+    age: np.ndarray
+    days: float
+    in_time: bool
+
+    @property
+    def customers(self) -> int:
+        return len(self.starts) - 2
+
+    def of(self, rows: np.ndarray) -> Events:
+        """The purchases of some rows, as queries 0 to len(rows) - 1."""
+        lengths = np.diff(self.starts)[rows]
+        chosen = inputs.ranges(self.starts[rows], lengths)
+        return Events(np.repeat(np.arange(len(rows), dtype=np.int32), lengths), self.place[chosen], self.age[chosen])
+
+
+def load(tfrecords: str, encoder: Encoder, catalogue: list[str], cache: Cache, method: str) -> History:
+    """Reads the training split once more, for who bought what when.
+
+    Args:
+        tfrecords: As for `inputs.load`.
+        encoder: The query tower's, which has a `history`.
+        catalogue: Product ids in index order.
+        cache: Where the arrays live.
+        method: How the splits were made, "temporal" or "random".
+    """
+    files, is_split = inputs.find(tfrecords, "train")
+    columns = {**encoder.columns, schema.CUSTOMER: "string", schema.PRODUCT: "int64", schema.TIMESTAMP: "int64"}
+    index = inputs.product_index(catalogue)
+
+    def encode(raw: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        if not is_split:
+            kept = inputs.belongs(raw, "train")
+            raw = {name: tf.boolean_mask(column, kept) for name, column in raw.items()}
+        return encoder(raw)[KEY], index.lookup(raw[schema.PRODUCT]), raw[schema.TIMESTAMP]
+
+    found = row, place, time = [Column(cache) for _ in range(3)]
+    with examples.explained(files, columns):
+        for part in examples.dataset(files, columns).map(encode, num_parallel_calls=2).as_numpy_iterator():
+            for column, values in zip(found, part, strict=True):
+                column.append(values)
+    rows, places, times = row.array(), place.array(), time.array()
+    order = np.lexsort((times, places, rows))
+    ages = ((times.max() - times[order]) / DAY).astype(np.float32)
+    starts = np.searchsorted(rows[order], np.arange(int(rows.max()) + 2))
+    return History(starts, places[order].astype(np.int32), ages, float(ages.max()), method == "temporal")
+
+
+def expect_one_query_each(purchases: Purchases, path: str) -> None:
+    """Raises InputError where a customer's training rows differ in what the query tower reads."""
+    rows = purchases.queries[KEY]
+    if len(np.unique(rows)) < len(rows):
+        raise InputError(
+            f"{path}, with a feature of kind history",
+            f"{len(rows):,} different queries of {len(np.unique(rows)):,} customers",
+            "query features that are the same in all rows of a customer",
+            "Take the features that change from purchase to purchase out of the query tower, or extract with "
+            "revenue_as_of training.",
+        )
+
+
+def pairs(events: Events, products: int, half_lives: tuple[float, ...]) -> Pairs:
+    """One pair for all purchases of a product by a query."""
+    key = tf.cast(events.row, tf.int64) * products + tf.cast(events.place, tf.int64)
+    distinct, pair = tf.unique(key)
+    size = tf.size(distinct)
+
+    def total(values: tf.Tensor) -> tf.Tensor:
+        return tf.math.unsorted_segment_sum(values, pair, size)
+
+    powers = [tf.pow(2.0, -events.age / half_life) for half_life in half_lives]
+    return Pairs(
+        row=tf.cast(distinct // products, tf.int32),
+        place=tf.cast(distinct % products, tf.int32),
+        count=total(tf.ones_like(events.age)),
+        first=tf.math.unsorted_segment_max(events.age, pair, size),
+        last=tf.math.unsorted_segment_min(events.age, pair, size),
+        decayed=total(tf.stack(powers, axis=1)),
+    )
+
+
+def pooled(candidates: tf.Tensor, row: tf.Tensor, place: tf.Tensor, count: tf.Tensor, rows: Any) -> tf.Tensor:
+    """What the query tower reads: [rows, D].
+
+    Args:
+        candidates: [N, D], embeddings of the catalogue.
+        row, place: int32 [P], pairs.
+        count: float32 [P], how often each was bought; 0 for pairs that do not count.
+        rows: B.
+    """
+    weight = tf.math.log1p(count)
+    sums = tf.math.unsorted_segment_sum(tf.gather(candidates, place) * weight[:, None], row, rows)
+    squares = tf.math.unsorted_segment_sum(tf.square(weight), row, rows)
+    return sums / tf.sqrt(1.0 + squares)[:, None]
+
+
+def is_kept(customer: tf.Tensor, place: tf.Tensor, step: tf.Tensor, seed: int) -> tf.Tensor:
+    """bool [P]: which pairs a step sees. A hash, so that it depends on nothing but pair, step and seed.
+
+    The mixing is that of MurmurHash3's 32-bit finalizer, by Austin Appleby, once for each of the parts.
+    """
+    hashed = tf.fill(tf.shape(place), tf.constant(seed % (1 << 32), tf.uint32))
+    for part in (customer, place, tf.fill(tf.shape(place), step)):
+        hashed = _mixed(tf.bitwise.bitwise_xor(hashed, tf.cast(part, tf.uint32)))
+    return tf.cast(hashed, tf.float64) < KEPT * 2.0**32
+
+
+def _mixed(x: tf.Tensor) -> tf.Tensor:
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        x = tf.bitwise.bitwise_xor(x, tf.bitwise.right_shift(x, tf.constant(shift, tf.uint32)))
+        x *= tf.constant(factor, tf.uint32)
+    return tf.bitwise.bitwise_xor(x, tf.bitwise.right_shift(x, tf.constant(16, tf.uint32)))
+
+
+def target_weight(count: Any) -> Any:
+    """What a hidden product counts in the loss: the root of how often it was bought. 1 or the count do less well."""
+    return count**0.5
+
+
+def expected_targets(purchases: Purchases, queries: int) -> float:
+    """What all targets of a step of so many queries weigh, in expectation."""
+    return float((1 - KEPT) * target_weight(purchases.times.astype(np.float64)).sum() * queries / purchases.groups)
