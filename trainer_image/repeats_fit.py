@@ -26,7 +26,7 @@ CUSTOMERS = 10_000  # that it learns from; of more, a sample
 QUERIES = 256  # a step
 RATE = 0.003
 AVERAGED = 0.995  # the share that the running mean of the weights keeps in a step
-EPOCHS, PATIENCE = 30, 4
+EPOCHS, PATIENCE = 20, 2
 
 
 class Moment(NamedTuple):
