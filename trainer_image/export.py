@@ -6,7 +6,9 @@ import tensorflow_recommenders as tfrs
 from components.common import storage
 from trainer_image.export_history import Customers, Products, function
 from trainer_image.features import Encoder
+from trainer_image.history import History
 from trainer_image.model import DTYPES, TwoTower
+from trainer_image.repeats import Repeats
 from trainer_image.towers import Tower
 
 
@@ -41,8 +43,9 @@ def write(folder: str, model: TwoTower, top_k: int) -> None:
     """Writes query_model/, candidate_model/ and saved_model/ into `folder`."""
     # On GPUs the index would hold products rounded to 10 bits, other ones than candidate_model computes on a CPU.
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    if model.has_history:
-        return _write_with_history(folder, model, top_k)
+    if model.history and model.repeats:
+        _write_with_history(folder, model, model.history, model.repeats, top_k)
+        return
     candidates = model.candidate_tower(model.encoded_catalogue)
     product_ids = tf.constant([int(product) for product in model.catalogue], tf.int64)
     query, candidate = model.query_encoder, model.candidate_encoder
@@ -56,8 +59,8 @@ def write(folder: str, model: TwoTower, top_k: int) -> None:
         tf.saved_model.save(module, storage.join(folder, name), signatures)
 
 
-def _write_with_history(folder: str, model: TwoTower, top_k: int) -> None:
-    customers, products = Customers(model), Products(model)
+def _write_with_history(folder: str, model: TwoTower, past: History, repeats: Repeats, top_k: int) -> None:
+    customers, products = Customers(model, past), Products(model, repeats)
 
     def retrieve(**raw: tf.Tensor) -> dict[str, tf.Tensor]:
         return customers.retrieve(top_k, **raw)

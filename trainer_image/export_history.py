@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from components.common import schema
 from trainer_image import history, inputs
-from trainer_image.history import Events
+from trainer_image.history import Events, History
 from trainer_image.model import DTYPES, Answer, TwoTower
+from trainer_image.repeats import Repeats
 
 PADDING = -1  # in place of a product
 PRODUCTS, AGES = schema.HISTORY
@@ -20,10 +21,8 @@ Tensors = dict[str, tf.Tensor]
 class Customers(tf.Module):
     """Answers customers by what they bought: as a request says, else as training knows."""
 
-    def __init__(self, model: TwoTower):
+    def __init__(self, model: TwoTower, past: History):
         super().__init__()
-        past = model.history
-        assert past is not None
         self.model = model
         self.starts, self.place, self.age = (
             tf.Variable(values, trainable=False) for values in (past.starts, past.place, past.age)
@@ -67,10 +66,9 @@ class Customers(tf.Module):
         ids = tf.gather(self.ids, answer.place)
 
         def padded(values: tf.Tensor, filler: Any) -> tf.Tensor:
-            return tf.RaggedTensor.from_value_rowids(values, answer.row, nrows=tf.cast(rows, tf.int64)).to_tensor(filler)
+            return tf.RaggedTensor.from_value_rowids(values, row, nrows=tf.cast(rows, tf.int64)).to_tensor(filler)
 
         row = tf.cast(answer.row, tf.int64)
-        answer = answer._replace(row=row)
         return {
             "embedding": answer.queries,
             "own_products": padded(ids, tf.constant(PADDING, tf.int64)),
@@ -95,12 +93,11 @@ class Customers(tf.Module):
 class Products(tf.Module):
     """Embeds products: by the tower, and with the trend of those that were sold; others have that of no purchase."""
 
-    def __init__(self, model: TwoTower):
+    def __init__(self, model: TwoTower, repeats: Repeats):
         super().__init__()
-        assert model.repeats is not None
         self.encoder, self.tower = model.candidate_encoder, model.candidate_tower
-        trend = model.repeats.bias(model.repeats.statistics)
-        self.trend = tf.Variable(tf.concat([trend, [model.repeats.bias_of_new]], 0), trainable=False)
+        trend = repeats.bias(repeats.statistics)
+        self.trend = tf.Variable(tf.concat([trend, [repeats.bias_of_new]], 0), trainable=False)
         self.index = inputs.product_index(model.catalogue)
 
     def embed(self, **raw: tf.Tensor) -> Tensors:

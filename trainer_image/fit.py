@@ -121,8 +121,8 @@ def fitted(options: Options, features: Features, given: Given, checkpoints: Chec
     let_go(updates.variables, given.distribution)
     model = _in_float32(options, features, given, model)
     repeated = {}
-    if model.has_history:
-        repeated["repeats"] = repeats_fit.fit(model, given.purchases, options.seed, progress.say)
+    if given.history:
+        repeated["repeats"] = repeats_fit.fit(model, given.history, given.purchases, options.seed, progress.say)
     training = {
         "rows": bought.rows,
         "queries": bought.groups,
@@ -151,9 +151,7 @@ def _built(
     expected = sampler.expected_rows
     if model.has_history:
         expected = history.expected_targets(given.purchases["train"], sampler.per_replica * given.replicas)
-    step = steps.training_step(
-        model, updates, loss_of, given.distribution, expected, jit_compile=options.jit_compile
-    )
+    step = steps.training_step(model, updates, loss_of, given.distribution, expected, jit_compile=options.jit_compile)
     return model, updates, step
 
 

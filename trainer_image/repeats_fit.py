@@ -51,11 +51,14 @@ class Moment(NamedTuple):
     next_place: np.ndarray
 
 
-def fit(model: TwoTower, purchases: dict[str, Purchases], seed: int, say: Callable[[str], None]) -> dict[str, Any]:
+def fit(
+    model: TwoTower, past: History, purchases: dict[str, Purchases], seed: int, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Gives the model its `repeats`, with the weights of the best epoch.
 
     Args:
         model: With trained towers and a history.
+        past: That history.
         purchases: {split: purchases}, encoded.
         seed: Of the weights and the order.
         say: Takes a line for each epoch.
@@ -63,8 +66,7 @@ def fit(model: TwoTower, purchases: dict[str, Purchases], seed: int, say: Callab
     Returns:
         {"epochs", "best_epoch", "seconds", "moments"}, for model_metadata.json.
     """
-    past, started = model.history, time.monotonic()
-    assert past is not None
+    started = time.monotonic()
     rng = np.random.default_rng([seed, 1])
     keras.utils.set_random_seed(seed)
     encoded = purchases["train"].queries
@@ -104,7 +106,7 @@ def fit(model: TwoTower, purchases: dict[str, Purchases], seed: int, say: Callab
 
 
 def _splits(past: History, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
-    """For each moment: which purchases were known, bool [R], which came next, and how many days before the end it is."""
+    """For each moment: the purchases that were known, bool [R], those that came next, and days before the end."""
     if not past.in_time:
         for _ in range(HIDDEN_MOMENTS):
             hidden = rng.random(len(past.age)) < HIDDEN_SHARE

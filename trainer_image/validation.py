@@ -122,9 +122,7 @@ def is_left_out(model: TwoTower, found: Embeddings, purchases: Purchases) -> np.
 def hits_of(found: Embeddings, purchases: Purchases, ks: Sequence[int]) -> dict[int, np.ndarray]:
     """{k: float64 [E]}, the chance that each pair's product is among the first k of its query."""
     products = len(found.candidates)
-    better, tied = ranking.count_better(
-        found.scores(), purchases.pair_query(), purchases.product, candidates=products
-    )
+    better, tied = ranking.count_better(found.scores(), purchases.pair_query(), purchases.product, candidates=products)
     return {k: ranking.recall(better, tied, k) for k in ks}
 
 

@@ -1,0 +1,240 @@
+"""Kind history: what is pooled, hidden and learned, and that the SavedModels answer by it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.common.errors import InputError
+from tests.trainer_image.conftest import Shop, write_shard
+from trainer_image.train import train
+
+import tensorflow as tf  # isort: skip  # after trainer_image, which chooses Keras
+
+from trainer_image import history, losses, repeats  # isort: skip
+from trainer_image.history import Events  # isort: skip
+
+CONFIG = "feature_config_history.yaml"
+EVENTS = [(0, 3, 2.0), (0, 3, 12.0), (0, 1, 0.0), (2, 3, 40.0), (2, 3, 10.0), (2, 3, 10.0)]
+
+
+def events() -> Events:
+    row, place, age = zip(*EVENTS, strict=True)
+    return Events(tf.constant(row, tf.int32), tf.constant(place, tf.int32), tf.constant(age, tf.float32))
+
+
+def test_pairs_by_hand() -> None:
+    found = history.pairs(events(), 5, (10.0,))
+    rows = list(zip(*(values.numpy().tolist() for values in found), strict=True))
+    assert [row[:5] for row in rows] == [(0, 3, 2, 12, 2), (0, 1, 1, 0, 0), (2, 3, 3, 40, 10)]
+    by_hand = [2**-0.2 + 2**-1.2, 1.0, 2**-4.0 + 2 * 0.5]
+    np.testing.assert_allclose([row[5][0] for row in rows], by_hand, rtol=1e-6)
+
+
+def test_no_purchases_no_pairs() -> None:
+    none = Events(tf.zeros(0, tf.int32), tf.zeros(0, tf.int32), tf.zeros(0, tf.float32))
+    found = history.pairs(none, 5, (10.0,))
+    assert [len(values) for values in found] == [0] * 6
+    pooled = history.pooled(tf.ones([5, 3]), found.row, found.place, found.count, 2)
+    np.testing.assert_array_equal(pooled.numpy(), np.zeros((2, 3)))
+
+
+def test_pooled_is_numpys() -> None:
+    rng = np.random.default_rng(1)
+    candidates = rng.normal(size=(5, 4)).astype(np.float32)
+    row, place, count = [0, 0, 2, 2], [1, 4, 0, 1], [3, 1, 2, 0]
+    weights = np.zeros((3, 5))
+    weights[row, place] = np.log1p(count)
+    expected = weights @ candidates.astype(np.float64) / np.sqrt(1 + (weights**2).sum(axis=1, keepdims=True))
+    found = history.pooled(
+        tf.constant(candidates),
+        tf.constant(row, tf.int32),
+        tf.constant(place, tf.int32),
+        tf.constant(count, tf.float32),
+        3,
+    )
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_kept_depends_on_pair_step_and_seed_alone() -> None:
+    customer, place = (tf.constant(part.ravel(), tf.int32) for part in np.meshgrid(np.arange(200), np.arange(300)))
+
+    def kept(step: int, seed: int = 1, of: slice = slice(None)) -> np.ndarray:
+        return history.is_kept(customer[of], place[of], tf.constant(step), seed).numpy()
+
+    whole = kept(7)
+    assert abs(whole.mean() - 0.8) < 0.005  # 60,000 draws: three standard errors
+    np.testing.assert_array_equal(kept(7, of=slice(100, 900)), whole[100:900])
+    for other in (kept(8), kept(7, seed=2)):
+        assert abs((whole & other).mean() - 0.64) < 0.01  # independent of each other
+    by_customer = whole.reshape(300, 200).mean(axis=0)
+    assert by_customer.std() < 2 * np.sqrt(0.8 * 0.2 / 300)
+
+
+def test_the_loss_of_hidden_products_is_numpys() -> None:
+    rng = np.random.default_rng(2)
+    queries, candidates = rng.normal(size=(3, 4)), rng.normal(size=(6, 4))
+    pairs = [(0, 1, 2.0, True), (0, 3, 1.5, False), (1, 0, 1.0, False), (1, 5, 3.0, False), (2, 2, 1.0, True)]
+    row, place, weight, kept = (np.array(column) for column in zip(*pairs, strict=True))
+    expected = 0.0
+    for q, p, w, k in pairs:
+        if not k:
+            seen = [other for query, other, _, is_kept in pairs if query == q and is_kept]
+            open_ = [product for product in range(6) if product not in seen]
+            scores = candidates[open_] @ queries[q]
+            expected -= w * (candidates[p] @ queries[q] - np.log(np.exp(scores).sum()))
+    variables = tf.Variable(queries, dtype=tf.float32), tf.Variable(candidates, dtype=tf.float32)
+    rest = tf.constant(row), tf.constant(place), tf.constant(weight, tf.float32), tf.constant(kept)
+    with tf.GradientTape() as tape:
+        loss = losses.others(*variables, *rest)
+    np.testing.assert_allclose(loss.numpy(), expected, rtol=1e-5)
+    gradient = tape.gradient(loss, variables[0]).numpy()
+    assert (gradient[2] == 0).all()  # a query of which nothing is hidden teaches nothing
+    assert (gradient[:2] != 0).all()
+
+
+def test_statistics_and_trends_by_hand() -> None:
+    found = repeats.statistics(history.pairs(events(), 5, repeats.HALF_LIVES), 5)
+    recent = [0, 1, 0, 2 ** (-2 / 30) + 2 ** (-12 / 30) + 2 ** (-40 / 30) + 2 * 2 ** (-10 / 30), 0]
+    for values, expected in zip(found, ([0, 1, 0, 5, 0], recent, [0, 1, 0, 2, 0], [0, 0, 0, 2, 0]), strict=True):
+        np.testing.assert_allclose(values.numpy(), expected, rtol=1e-6)
+    by_hand = np.log([[1 / 7, 2 / 7, 1 / 7, 6 / 7, 1 / 7], (np.array(recent) + 0.3) / (sum(recent) + 0.3)]).T
+    np.testing.assert_allclose(repeats.trends(found).numpy(), by_hand, rtol=1e-5)
+
+
+def in_time(shop: Shop, folder: Path) -> Shop:
+    """The same rows, the splits one after the other."""
+    rows, start = {}, 0
+    for split, of_split in shop.rows.items():
+        rows[split] = [{**row, "timestamp": 1_700_000_000 + 3600 * (start + i)} for i, row in enumerate(of_split)]
+        start += len(of_split)
+        write_shard(folder / split / "part-00000-of-00001.tfrecord.gz", rows[split])
+    document = json.loads(Path(shop.metadata).read_text(encoding="utf-8"))
+    document["split"] = {"method": "temporal"}
+    (folder / "metadata.json").write_text(json.dumps(document), encoding="utf-8")
+    return Shop(str(folder), shop.vocabularies, str(folder / "metadata.json"), rows, shop.products)
+
+
+@pytest.fixture(scope="module", params=["temporal", "random"])
+def trained(request: pytest.FixtureRequest, shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp(request.param)
+    there = in_time(shop, folder / "examples") if request.param == "temporal" else shop
+    document = train(there.options(folder / "model", feature_config=CONFIG, epochs=3))
+    return there, folder / "model", document
+
+
+def signature(folder: Path, name: str) -> Any:
+    loaded = tf.saved_model.load(str(folder / name))
+    call = loaded.signatures["serving_default"]
+    call.kept = loaded
+    return call
+
+
+NOTHING = {"history_products": np.zeros((1, 0), np.int64), "history_ages": np.zeros((1, 0), np.float32)}
+
+
+def asked(call: Any, customers: list[str], **given: np.ndarray) -> dict[str, np.ndarray]:
+    raw = {"cust_person_id": np.array(customers, object), **NOTHING, **given}
+    return {name: value.numpy() for name, value in call(**{k: tf.constant(v) for k, v in raw.items()}).items()}
+
+
+def own(answer: dict[str, np.ndarray], row: int) -> dict[int, float]:
+    pairs = zip(answer["own_products"][row].tolist(), answer["own_scores"][row].tolist(), strict=True)
+    return {product: score for product, score in pairs if product != -1}
+
+
+def test_a_customer_is_what_training_saw_of_it(trained: Any) -> None:
+    """The history that is left out is that of the training rows, and of no other."""
+    there, folder, _ = trained
+    call, rows = signature(folder, "query_model"), there.rows["train"]
+    last = max(row["timestamp"] for row in rows)
+    mine = [row for row in rows if row["cust_person_id"] == "customer 3"]
+    known = asked(call, ["customer 3", "nobody", "customer 5"])
+    assert set(own(known, 0)) == {row["product_id"] for row in mine}
+    assert own(known, 1) == {}
+    told = asked(
+        call,
+        ["customer 5", "somebody new"],
+        history_products=np.array([[row["product_id"] for row in mine] + [-1]] * 2, np.int64),
+        history_ages=np.array([[(last - row["timestamp"]) / 86400 for row in mine] + [0]] * 2, np.float32),
+    )
+    for row in (0, 1):  # whoever it is, it is the history that counts
+        np.testing.assert_allclose(told["embedding"][row], known["embedding"][0], rtol=1e-4, atol=1e-5)
+        assert own(told, row) == pytest.approx(own(known, 0), rel=1e-3, abs=1e-4)
+
+
+def test_one_request_with_and_without_a_history(trained: Any) -> None:
+    _, folder, _ = trained
+    call = signature(folder, "query_model")
+    alone = asked(call, ["customer 5"])
+    mixed = asked(
+        call,
+        ["customer 5", "new"],
+        history_products=np.array([[-1, 7], [1000, 1000]], np.int64),  # 7 is no product
+        history_ages=np.array([[0, 0], [1, np.nan]], np.float32),
+    )
+    assert own(mixed, 0) == pytest.approx(own(alone, 0), rel=1e-4, abs=1e-5)
+    np.testing.assert_allclose(mixed["embedding"][0], alone["embedding"][0], rtol=1e-5, atol=1e-6)
+    assert set(own(mixed, 1)) == {1000}
+
+
+def test_lists_are_embeddings_and_own_terms(trained: Any) -> None:
+    there, folder, document = trained
+    customers = [f"customer {i}" for i in range(10)] + ["nobody"]
+    query = asked(signature(folder, "query_model"), customers)
+    found = asked(signature(folder, "saved_model"), customers)
+    ids = np.array(document["catalogue"], np.int64)
+    columns = {
+        name: np.array([there.products[str(product)][name] for product in ids], object)
+        for name in ("stratbuy_domain_desc", "mge_main_cat_desc")
+    }
+    call = signature(folder, "candidate_model")
+    candidates = call(product_id=tf.constant(ids), **{name: tf.constant(c) for name, c in columns.items()})
+    scores = query["embedding"].astype(np.float64) @ candidates["embedding"].numpy().astype(np.float64).T
+    for row in range(len(customers)):
+        for product, score in own(query, row).items():
+            scores[row, ids == product] += score
+        best = np.argsort(-scores[row], kind="stable")[:5]
+        np.testing.assert_array_equal(found["product_ids"][row], ids[best])
+        np.testing.assert_allclose(found["scores"][row], scores[row, best], rtol=1e-4, atol=1e-5)
+    recall = np.mean(
+        [
+            row["product_id"] in found["product_ids"][customers.index(row["cust_person_id"])]
+            for row in there.rows["test"]
+            if row["cust_person_id"] in customers
+        ]
+    )
+    assert recall > 0.75  # five of twelve by chance: .42; four purchases of five are of three favourites
+
+
+def test_a_new_product_has_an_embedding(trained: Any) -> None:
+    _, folder, _ = trained
+    call = signature(folder, "candidate_model")
+    text = {"stratbuy_domain_desc": tf.constant(["category 1"]), "mge_main_cat_desc": tf.constant(["new"])}
+    found = call(product_id=tf.constant([5], tf.int64), **text)["embedding"].numpy()
+    assert np.isfinite(found).all()
+
+
+def test_the_same_seed_gives_the_same_model(trained: Any, tmp_path: Path) -> None:
+    there, _, document = trained
+    again = train(there.options(tmp_path / "model", feature_config=CONFIG, epochs=3))
+    assert again["model_version"] == document["model_version"]
+    assert again["metrics"] == document["metrics"]
+
+
+def test_queries_that_change_from_row_to_row(shop: Shop, tmp_path: Path) -> None:
+    config = (
+        Path(CONFIG)
+        .read_text(encoding="utf-8")
+        .replace("- {kind: history}", "- {kind: history}\n    - {kind: temporal, name: timestamp}")
+    )
+    with pytest.raises(InputError, match="feature of kind history"):
+        train(shop.options(tmp_path / "model", feature_config=config))
+    assert not (tmp_path / "model").exists()
+
+
+def test_in_batch_is_refused(shop: Shop, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--loss"):
+        train(shop.options(tmp_path / "model", feature_config=CONFIG, loss="in-batch"))
