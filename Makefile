@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-slow lint bench-data bench-train bench-scale bench-recall bench-warm bench-eval \
-  bench-serve serve compile images image-dataflow push push-dataflow registry-named lock clean
+  bench-quality bench-serve serve compile images image-dataflow push push-dataflow registry-named lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ bench-warm: $(VENV)/ready  ## epochs that a warm start saves (about six minutes)
 
 bench-eval: $(VENV)/ready  ## exact ranks beside TFRS's FactorizedTopK, and the demo's evaluation (about six minutes)
 	$(BIN)/python -m benchmarks.eval $(ARGS)
+
+bench-quality: $(VENV)/ready  ## Recall on four splits beside baselines and stock TFRS, three seeds (an hour or two)
+	$(BIN)/python -m benchmarks.quality $(ARGS)
 
 bench-serve: $(VENV)/ready  ## the HTTP server beside plain FastAPI: requests/s, latencies, a soak, bad requests (ten minutes)
 	$(BIN)/python -m benchmarks.serve $(ARGS)

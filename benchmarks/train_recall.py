@@ -1,6 +1,7 @@
 """How soon ours and stock TFRS reach a validation Recall@100 on the demo's purchases."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -82,26 +83,34 @@ def our_curve(log: str) -> Curve:
 
 def their_curve(log: str, corrected: bool, target: float, most: float) -> Curve:
     """Until the target is reached or `most` seconds have passed."""
-    vocabularies = train_rows.read_vocabularies(log)
-    held_out, products = train_rows.raw(log, "validation"), train_rows.catalogue(log)
-    query = np.unique(held_out[schema.CUSTOMER], return_index=True, return_inverse=True)
-    customers = {name: column[query[1]] for name, column in held_out.items()}
-    place = {product: number for number, product in enumerate(products[schema.PRODUCT])}
-    bought = np.array([place.get(product, -1) for product in held_out[schema.PRODUCT]])
-    model = train_tfrs.build(vocabularies, corrected=corrected)
+    model = train_tfrs.build(train_rows.read_vocabularies(log), corrected=corrected)
     model.optimizer.learning_rate.assign(LEARNING_RATE)
+    ranks = their_ranks(log, "validation")
     curve: Curve = []
 
     def judge(steps: int, seconds: float) -> bool:
-        scores = ranking.embedding_scores(
-            train_tfrs.embed(model.query_tower, customers), train_tfrs.embed(model.candidate_tower, products)
-        )
-        better, tied = ranking.count_better(scores, query[2], bought, candidates=len(place))
-        curve.append((seconds, float(ranking.recall(better, tied, WATCHED).mean())))
+        curve.append((seconds, float(ranking.recall(*ranks(model), WATCHED).mean())))
         return curve[-1][1] >= target or seconds > most
 
     train_tfrs.train(model, train_rows.raw(log, "train"), judge, every=THEIR_EVERY, epochs=1000)
     return curve
+
+
+def their_ranks(log: str, split: str) -> Callable[[train_tfrs.TwoTower], tuple[np.ndarray, np.ndarray]]:
+    """What ranks a split's rows by the peer's model: better and tied, int64 [R]; see ranking.count_better."""
+    rows, products = train_rows.raw(log, split), train_rows.catalogue(log)
+    _, first, query = np.unique(rows[schema.CUSTOMER], return_index=True, return_inverse=True)
+    customers = {name: column[first] for name, column in rows.items()}
+    place = {product: number for number, product in enumerate(products[schema.PRODUCT])}
+    bought = np.array([place.get(product, ranking.NOT_IN_CATALOGUE) for product in rows[schema.PRODUCT]])
+
+    def ranks(model: train_tfrs.TwoTower) -> tuple[np.ndarray, np.ndarray]:
+        scores = ranking.embedding_scores(
+            train_tfrs.embed(model.query_tower, customers), train_tfrs.embed(model.candidate_tower, products)
+        )
+        return ranking.count_better(scores, query, bought, candidates=len(place))
+
+    return ranks
 
 
 if __name__ == "__main__":
