@@ -17,6 +17,7 @@ from pipelines import local
 
 ROOT = Path(__file__).resolve().parent.parent
 KS = (5, 10, 50, 100)
+CONFIGS = {"default": "feature_config.yaml", "history": "feature_config_history.yaml"}
 SHOWN_HOUSEHOLDS, SHOWN_PRODUCTS = 3, 5
 
 
@@ -33,11 +34,15 @@ def run(
     learning_rate: float = 0.004,
     warmup_steps: int = 1000,
     seed: int = 42,
+    config: Literal["both", "history", "default"] = "both",
     champion: str = "",
     ablate: bool = False,
     docker: bool = False,
 ) -> None:
     """Prepares the demo data, compiles the pipeline, runs it here and shows what came out.
+
+    The pipeline runs twice: with the default feature config, whose model becomes the champion, and with the towers that
+    know the customer's history, which have to do better. The second report shows both.
 
     Args:
         folder: Where the artifacts go; every run gets a folder of its own in it.
@@ -52,7 +57,9 @@ def run(
         learning_rate: Of Adam, after the warm-up.
         warmup_steps: Steps over which the learning rate rises to its value.
         seed: The same seed gives the same model.
+        config: history and default run the pipeline once, with this feature config.
         champion: model/ of an earlier run; this run's is released if it is not worse by more than the gate's margin.
+            With both it takes the default model's place.
         ablate: Train again without category, subcategory and their cross, with three seeds, and show what difference
             they make. Takes six trainings.
         docker: Run each component in its container image, which `make images` builds, instead of as a process.
@@ -61,35 +68,27 @@ def run(
     started = time.monotonic()
     ks = [k for k in KS if not catalogue_size or k <= catalogue_size / 2] or [KS[0]]
     purchases, products = prepare(f"{data}/{households or 'all'}", households)
-    spec = Path(folder, "pipeline.json")
-    spec.parent.mkdir(parents=True, exist_ok=True)
-    storage.write_json(str(spec), compiler.spec())
-    try:
-        artifacts = local.run(
-            str(spec),
-            folder,
-            {
-                "purchases": str(Path(purchases).resolve()),
-                "products": str(Path(products).resolve()),
-                "feature_config": (ROOT / "feature_config.yaml").read_text(encoding="utf-8"),
-                "split": split,
-                "revenue_as_of": revenue_as_of,
-                "catalogue_size": catalogue_size,
-                "epochs": epochs,
-                "batch_size": batch_size,
-                "learning_rate": learning_rate,
-                "warmup_steps": warmup_steps,
-                "top_k": max(ks),
-                "ks": ks,
-                "seed": seed,
-                "champion": champion and str(Path(champion).resolve()),
-                "ablate": ablate,
-            },
-            docker=docker,
-            readable=tuple(str(Path(path).resolve()) for path in (data, champion) if path),
-        )
-    except RuntimeError as error:  # kfp.local's
-        sys.exit(f"error: {error} What the component itself said is above.")
+    parameters = {
+        "purchases": str(Path(purchases).resolve()),
+        "products": str(Path(products).resolve()),
+        "split": split,
+        "revenue_as_of": revenue_as_of,
+        "catalogue_size": catalogue_size,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "warmup_steps": warmup_steps,
+        "top_k": max(ks),
+        "ks": ks,
+        "seed": seed,
+        "ablate": ablate,
+    }
+    if config == "both" and not champion:
+        console.print("the default feature config, whose model is the champion", style="bold")
+        champion = run_pipeline(f"{folder}/default", CONFIGS["default"], parameters, "", data, docker)["trainer.model"]
+        console.print(f"\nthe towers that know the customer's history: {CONFIGS['history']}", style="bold")
+    chosen = CONFIGS["default" if config == "default" else "history"]
+    artifacts = run_pipeline(folder, chosen, parameters, champion, data, docker)
     evaluation = json.loads(Path(artifacts["evaluator.evaluation"], "evaluation.json").read_text(encoding="utf-8"))
     console.print(recall_table(evaluation))
     if ablate:
@@ -103,6 +102,25 @@ def run(
     console.print(f"release   {artifacts['exporter.release']}")
     console.print(f"report    {artifacts['evaluator.evaluation']}/report.html")
     console.print(f"\ndone in {(time.monotonic() - started) / 60:.1f} minutes")
+
+
+def run_pipeline(
+    folder: str, config: str, parameters: dict[str, Any], champion: str, data: str, docker: bool
+) -> dict[str, str]:
+    """Compiles the pipeline and runs it; returns its artifacts' paths, and ends the program where a component fails."""
+    spec = Path(folder, "pipeline.json")
+    spec.parent.mkdir(parents=True, exist_ok=True)
+    storage.write_json(str(spec), compiler.spec())
+    given = {
+        **parameters,
+        "feature_config": (ROOT / config).read_text(encoding="utf-8"),
+        "champion": champion and str(Path(champion).resolve()),
+    }
+    readable = tuple(str(Path(path).resolve()) for path in (data, champion) if path)
+    try:
+        return local.run(str(spec), folder, given, docker=docker, readable=readable)
+    except RuntimeError as error:  # kfp.local's
+        sys.exit(f"error: {error} What the component itself said is above.")
 
 
 def recall_table(evaluation: dict[str, Any]) -> Table:

@@ -64,7 +64,7 @@ def fit(
         say: Takes a line for each epoch.
 
     Returns:
-        {"epochs", "best_epoch", "seconds", "moments"}, for model_metadata.json.
+        {"moments", "best_epoch", "seconds", "curve": as that of the towers}, for model_metadata.json.
     """
     started = time.monotonic()
     rng = np.random.default_rng([seed, 1])
@@ -83,17 +83,18 @@ def fit(
     mean, deviation = found.mean(axis=0, dtype=np.float64), found.std(axis=0, dtype=np.float64)
     network = Repeats(tf.constant(mean, tf.float32), tf.constant(deviation + 1e-3, tf.float32), at_the_end)
     step, averages = _step(network, candidates)
-    best, best_recall, best_epoch, epoch = [], -1.0, 0, 0
+    best, best_recall, best_epoch, curve = [], -1.0, 0, []
     for epoch in range(1, EPOCHS + 1):
         loss = np.mean([step(*batch) for batch in _batches(moments, rng)])
         current = [weight.numpy() for weight in network.weights]
         _assign(network, [average.numpy() for average in averages])
         model.repeats = network
         recalls = validation.validate(model, purchases["validation"]).recalls
-        say(
-            f"repeats {epoch:>3}/{EPOCHS}  loss {loss:.4f}  validation recall "
-            + " ".join(f"@{k} {value:.3f}" for k, value in recalls.items())
-        )
+        seconds = time.monotonic() - started
+        found_in_words = " ".join(f"@{k} {value:.3f}" for k, value in recalls.items())
+        say(f"repeats {epoch:>3}/{EPOCHS}  loss {loss:.4f}  validation recall {found_in_words}  {seconds:.0f} s")
+        figures = {f"validation_recall_{k}": value for k, value in recalls.items()}
+        curve.append({"epoch": epoch, "loss": float(loss), **figures, "seconds": seconds})
         reached = float(np.mean(list(recalls.values())))
         if reached > best_recall:
             best, best_recall, best_epoch = [weight.numpy() for weight in network.weights], reached, epoch
@@ -101,8 +102,7 @@ def fit(
             break
         _assign(network, current)
     _assign(network, best)
-    seconds = time.monotonic() - started
-    return {"epochs": epoch, "best_epoch": best_epoch, "seconds": seconds, "moments": len(moments)}
+    return {"moments": len(moments), "best_epoch": best_epoch, "seconds": time.monotonic() - started, "curve": curve}
 
 
 def _splits(past: History, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:

@@ -110,6 +110,7 @@ def _never(names: tuple[str, ...], features: dict[str, Any], also: tuple[str, ..
 
 
 NO_RESTRICT = {"properties": {"restrict": {"const": False}}}
+NO_HISTORY = {"properties": {"kind": {"not": {"const": "history"}}}}
 NO_NAMESPACE_TWICE = {
     "not": {
         "properties": {"name": {"enum": list(schema.NAMESPACES)}, "restrict": {"const": True}},
@@ -136,7 +137,7 @@ class FeatureConfig(BaseModel):
     candidate: Tower = Field(
         title="Candidate tower",
         description="The product's side: columns of the products table.",
-        json_schema_extra=_never(OF_CUSTOMER, NO_NAMESPACE_TWICE),
+        json_schema_extra=_never(OF_CUSTOMER, NO_NAMESPACE_TWICE | NO_HISTORY),
     )
 
     @pydantic.model_validator(mode="after")

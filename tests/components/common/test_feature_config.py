@@ -223,13 +223,13 @@ def test_the_schema_is_printed() -> None:
     assert printed == SCHEMA
     assert printed["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     kinds = printed["$defs"]["Tower"]["properties"]["features"]["items"]["discriminator"]["mapping"]
-    assert list(kinds) == ["cross", "id", "numeric", "temporal", "text"]
+    assert list(kinds) == ["cross", "history", "id", "numeric", "temporal", "text"]
 
 
 def test_a_ui_can_label_every_field() -> None:
     """Every object and field has a title and a description, and every optional field its default."""
     objects = {**SCHEMA["$defs"], "FeatureConfig": SCHEMA}
-    assert len(objects) == 7
+    assert len(objects) == 8
     labels = set()
     for name, part in objects.items():
         assert part["title"], name
