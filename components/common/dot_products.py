@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -23,6 +24,14 @@ UNIT = 2.0**-24  # float32 rounds to within this, relatively
 TINY = float(np.finfo(np.float32).tiny)  # what is smaller may be taken for zero
 
 
+class Alike(NamedTuple):
+    """An order of the N candidates, int64 [N], in which order[begin[p] : end[p]] tie with the target of pair p: [P]."""
+
+    order: np.ndarray
+    begin: np.ndarray
+    end: np.ndarray
+
+
 class DotProducts:
     """A score block for `ranking.count_better`: float32 [b, N] from a slice of the queries.
 
@@ -35,7 +44,12 @@ class DotProducts:
         self.queries, self.candidates = queries, candidates
 
     def __call__(self, block: slice | np.ndarray) -> np.ndarray:
-        return (self.queries[block].astype(np.float64) @ self._columns).astype(np.float32)
+        return self.products(block).astype(np.float32)
+
+    def products(self, block: slice | np.ndarray) -> np.ndarray:
+        """Not rounded yet: float64 [b, N]."""
+        products: np.ndarray = self.queries[block].astype(np.float64) @ self._columns
+        return products
 
     @functools.cached_property
     def _columns(self) -> np.ndarray:
@@ -65,11 +79,25 @@ class DotProducts:
             target: int [P].
             tile_queries: Queries of a tile; by default as many as keep it near TILE_BYTES.
         """
-        own = self._exact(query, target)
-        margin = self._margin()[query]
-        low, high = (own - margin).astype(np.float32), (own + margin).astype(np.float32)
-        order, begin, end = _alike(self.candidates)
-        begin, end = begin[target], end[target]
+        order, begin, end = alike(self.candidates)
+        like = Alike(order, begin[target], end[target])
+        return self._compared(query, self._exact(query, target), like, np.zeros(len(query)), tile_queries)
+
+    def _compared(
+        self, query: np.ndarray, score: np.ndarray, like: Alike, margin: np.ndarray, tile_queries: int | None
+    ) -> np.ndarray:
+        """How many products of each pair's query are better than a score, and how many tie: int64 [2, P].
+
+        Args:
+            query: int [P], ascending.
+            score: float32 [P].
+            like: The candidates that tie anyhow, the pair's target among them, which is not counted.
+            margin: float64 [P], what the limits round by where the score is no product.
+            tile_queries: See `count`.
+        """
+        order, begin, end = like
+        margin = margin + self._margin()[query]
+        low, high = (score - margin).astype(np.float32), (score + margin).astype(np.float32)
         counts = np.stack([np.zeros(len(query), np.int64), end - begin - 1])
         asked = counting.asked(query)
         columns = min(len(order), TILE_CANDIDATES)
@@ -91,22 +119,26 @@ class DotProducts:
                     equal = np.clip([begin[found.pair] - start, end[found.pair] - start], 0, len(there))
                     for pair, column in _unclear(scores, found, low, high, equal):
                         exact = self._exact(query[pair], order[start + column])
-                        np.add.at(counts[0], pair, exact > own[pair])
-                        np.add.at(counts[1], pair, exact == own[pair])
+                        np.add.at(counts[0], pair, exact > score[pair])
+                        np.add.at(counts[1], pair, exact == score[pair])
 
         # One thread a core, each with a BLAS of its own: BLAS's threads would wait in a loop while one core compares.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(_cores()) as pool:
             list(pool.map(tile, range(0, len(asked.query), rows)))
         return counts
 
-    def _exact(self, query: np.ndarray, candidate: np.ndarray) -> np.ndarray:
-        """Scores of pairs, float32 [P]."""
-        scores = np.empty(len(query), np.float32)
+    def sums(self, query: np.ndarray, candidate: np.ndarray) -> np.ndarray:
+        """Products of pairs, float64 [P], added up in an order that depends on D alone."""
+        sums = np.empty(len(query), np.float64)
         for start in range(0, len(query), PAIRS):
             part = slice(start, start + PAIRS)
             left, right = self.queries[query[part]], self.candidates[candidate[part]]
-            scores[part] = np.multiply(left, right, dtype=np.float64).sum(axis=1)
-        return scores
+            sums[part] = np.multiply(left, right, dtype=np.float64).sum(axis=1)
+        return sums
+
+    def _exact(self, query: np.ndarray, candidate: np.ndarray) -> np.ndarray:
+        """Scores of pairs, float32 [P]."""
+        return self.sums(query, candidate).astype(np.float32)
 
     def _margin(self) -> np.ndarray:
         """How far from a target's score the float32 score of another candidate decides, float64 [U].
@@ -126,7 +158,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _alike(candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def alike(candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """An order that puts equal candidates [N, D] side by side, and the places where those equal to each are.
 
     They score alike, so there is nothing to compare. A model that gives many candidates one embedding would otherwise

@@ -47,6 +47,7 @@ Feature = Annotated[
 ]
 Width = Annotated[int, Field(ge=1, le=8192, strict=True)]
 OF_PRODUCT = (schema.PRODUCT, *schema.PRODUCT_COLUMNS)
+TAKEN = (*schema.REQUEST, *schema.HISTORY)  # inputs of the served model that no column of the customer's is named as
 OF_CUSTOMER = (schema.CUSTOMER, "revenue", "city", schema.TIMESTAMP)
 
 
@@ -132,7 +133,7 @@ class FeatureConfig(BaseModel):
     query: Tower = Field(
         title="Query tower",
         description="The customer's side: columns of the purchases table.",
-        json_schema_extra=_never(OF_PRODUCT, NO_RESTRICT, schema.REQUEST),
+        json_schema_extra=_never(OF_PRODUCT, NO_RESTRICT, TAKEN),
     )
     candidate: Tower = Field(
         title="Candidate tower",
@@ -162,7 +163,7 @@ class FeatureConfig(BaseModel):
         """The served model and Vector Search can name everything."""
         for i, entry in enumerate(self.query.features):
             for name in entry.columns:
-                if name in schema.REQUEST:
+                if name in TAKEN:
                     expected = f"another name than {name}, which is an input of the served model: rename the column"
                     raise _refusal(("query", "features", i), name, expected)
         for i, marked in self.query.restricting:

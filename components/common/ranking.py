@@ -11,6 +11,8 @@ import numpy as np
 from components.common import counting
 from components.common.dot_products import DotProducts
 from components.common.errors import InputError
+from components.common.own_scores import OwnScores
+from components.common.own_terms import OwnTerms
 
 BLOCK_BYTES = 32 << 20
 CACHE_BYTES = 2 << 20  # scores that are compared again and again, few enough to stay in a core's cache
@@ -20,12 +22,17 @@ NOT_IN_CATALOGUE = -1
 ScoreBlock = Callable[[slice], np.ndarray]
 
 
-def embedding_scores(query_embeddings: np.ndarray, candidate_embeddings: np.ndarray) -> DotProducts:
-    """Dot products as a score block for `count_better`, which counts them in float32 as far as that is exact.
+def embedding_scores(
+    query_embeddings: np.ndarray, candidate_embeddings: np.ndarray, own: OwnTerms | None = None
+) -> DotProducts:
+    """Dot products, perhaps with own terms, as a score block for `count_better`.
+
+    It counts them in float32 as far as that is exact.
 
     Args:
         query_embeddings: [U, D].
         candidate_embeddings: [N, D].
+        own: Terms of the U queries, of a model with a history.
 
     Returns:
         A function from a slice of the queries to their scores, float32 [b, N].
@@ -40,6 +47,8 @@ def embedding_scores(query_embeddings: np.ndarray, candidate_embeddings: np.ndar
             "one width",
             "Train both towers with one feature config.",
         )
+    if own is not None:
+        return OwnScores(query_embeddings, candidate_embeddings, own)
     return DotProducts(query_embeddings, candidate_embeddings)
 
 

@@ -3,7 +3,7 @@
 import copy
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is impor
 QUERY_MODEL, CANDIDATE_MODEL, RETRIEVAL_MODEL = "query_model", "candidate_model", "saved_model"
 METADATA = "model_metadata.json"
 SERVING = "serving_default"
+OWN_PRODUCTS, OWN_SCORES = "own_products", "own_scores"  # outputs of a query model with a history: see queries
 BATCH = 4096
 TRAIN_AGAIN = "Run the Trainer again."
 
@@ -58,7 +59,9 @@ class SavedModel:
         self.signature = self.loaded.signatures[signature]
         self.specs = dict(sorted(self.signature.structured_input_signature[1].items()))
         kinds = {tf.string: "string", tf.int64: "int64", tf.float32: "float", tf.int32: "int32"}
-        self.columns = {column: kinds[spec.dtype] for column, spec in self.specs.items()}
+        # What has a second dimension is no column of a table: products to exclude, a history.
+        self.columns = {name: kinds[spec.dtype] for name, spec in self.specs.items() if spec.shape.rank != 2}
+        self.outputs = sorted(self.signature.structured_outputs)
         self.defaults = _defaults(self.path, signature)
 
     def another(self, signature: str) -> "SavedModel":
@@ -74,6 +77,17 @@ class SavedModel:
     def __call__(self, raw: dict[str, np.ndarray], batch: int = BATCH) -> dict[str, np.ndarray]:
         """Runs in batches: {column: [R or 1, ...]} to {output: [R, ...]}.
 
+        Rows of own terms, which end with the longest one of their batch, are filled up to the longest one of all.
+
+        Args:
+            raw, batch: See `batches`.
+        """
+        parts = [part for _, part in self.batches(raw, batch)]
+        return {name: _joined(name, [part[name] for part in parts]) for name in parts[0]}
+
+    def batches(self, raw: dict[str, np.ndarray], batch: int = BATCH) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Runs batch by batch: yields the number of the first row, and the outputs {output: [b, ...]}.
+
         Columns that the model does not read are ignored; those that are not given have the signature's defaults, which
         TensorFlow records and does not read back itself.
 
@@ -86,15 +100,13 @@ class SavedModel:
         given = {column: raw.get(column, self.defaults.get(column)) for column in self.specs}
         inputs = {column: values for column, values in given.items() if values is not None}
         rows = max(len(values) for values in inputs.values())
-        parts = []
         for start in range(0, rows, batch):
             part = {
                 column: tf.constant(values if len(values) < rows else values[start : start + batch], spec.dtype)
                 for column, spec in self.specs.items()
                 if (values := inputs.get(column)) is not None
             }
-            parts.append({name: value.numpy() for name, value in self.signature(**part).items()})
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            yield start, {name: value.numpy() for name, value in self.signature(**part).items()}
 
     def embed(self, raw: dict[str, np.ndarray], key: str) -> np.ndarray:
         """The embeddings of raw columns.
@@ -109,22 +121,40 @@ class SavedModel:
         Raises:
             InputError: the model returns something else, or numbers that are not finite.
         """
-        outputs = self(raw)
+        return self.checked(self(raw), raw, key)
+
+    def checked(self, outputs: dict[str, np.ndarray], raw: dict[str, np.ndarray], key: str) -> np.ndarray:
+        """The embeddings among the outputs of raw columns; see `embed`."""
         embedding = outputs.get("embedding")
         if embedding is None or embedding.ndim != 2:
             found = {name: value.shape for name, value in outputs.items()}
             raise InputError(self.path, f"outputs {found}", "embedding [rows, width]", TRAIN_AGAIN)
         bad = np.flatnonzero(~np.isfinite(embedding).all(axis=1))
         if len(bad):
-            value = raw.get(key, next(iter(raw.values())))[bad[0]]
-            name = value.decode(errors="replace") if isinstance(value, bytes) else value
             raise InputError(
-                f"{self.path}, {key} {name}",
+                f"{self.path}, {named(raw, key, bad[0])}",
                 f"an embedding with NaN or infinity ({len(bad)} of {len(embedding)} rows)",
                 "finite numbers",
                 "Training diverged: lower --learning-rate and run the Trainer again.",
             )
         return embedding
+
+
+def named(raw: dict[str, np.ndarray], key: str, row: int) -> str:
+    """What errors call a row of raw columns: by the column `key`, or by the first one where that is not given."""
+    values = raw.get(key, next(iter(raw.values()), np.array(["left out"], object)))
+    value = values[row if len(values) > 1 else 0]
+    return f"{key} {value.decode(errors='replace') if isinstance(value, bytes) else value}"
+
+
+def _joined(name: str, parts: list[np.ndarray]) -> np.ndarray:
+    """One output of all batches."""
+    fill = {OWN_PRODUCTS: schema.NO_PRODUCT, OWN_SCORES: 0}.get(name)
+    if fill is None:
+        return np.concatenate(parts)
+    width = max(part.shape[1] for part in parts)
+    filled = [np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=fill) for part in parts]
+    return np.concatenate(filled)
 
 
 def _defaults(path: str, signature: str) -> dict[str, np.ndarray]:

@@ -4,7 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from components.common import queries as query_models
 from components.common import saved_models, schema
+from components.common.own_terms import OwnTerms
 from components.common.ranking import embedding_scores
 from components.evaluator import data
 from components.evaluator.data import Split
@@ -34,10 +36,11 @@ class Embedded(NamedTuple):
     queries: np.ndarray  # float32 [U, D]
     candidates: np.ndarray  # float32 [N, D]
     catalogue: np.ndarray  # int64 [N], product ids
+    own: OwnTerms | None = None  # of the queries' own products, where the model has a history
 
     def scorer(self, split: Split, sold: np.ndarray) -> Scorer:
         """The model as a scorer; `sold` are the training purchases of its catalogue, float64 [N]."""
-        scores = embedding_scores(self.queries, self.candidates)
+        scores = embedding_scores(self.queries, self.candidates, self.own)
         return Scorer(scores, self.query, data.places(split.product, self.catalogue), sold)
 
 
@@ -57,7 +60,7 @@ def load(folder: str) -> Model:
 def embed(
     model: Model, catalogue: list[str], split: Split, products: dict[str, dict[str, Any]], where: str
 ) -> Embedded:
-    """Asks a model for its vectors; rows with equal query columns are one query.
+    """Asks a model for its vectors and own terms; rows with equal query columns are one query.
 
     Args:
         model: From `load`.
@@ -67,14 +70,20 @@ def embed(
         where: metadata.json, for errors.
 
     Raises:
-        InputError: a product lacks what the candidate model reads, or a vector is not finite.
+        InputError: a product lacks what the candidate model reads, or what a model says is not finite.
     """
     raw = {column: split.raw[column] for column in model.query.columns}
     first, query = saved_models.distinct(raw)
     columns = saved_models.product_columns(catalogue, products, model.candidate.columns, where)
+    whole = np.array([int(product) for product in model.catalogue], np.int64)
+    asked = query_models.ask(
+        model.query, {column: values[first] for column, values in raw.items()}, schema.CUSTOMER, whole
+    )
+    ids = columns[schema.PRODUCT]
     return Embedded(
         query=query,
-        queries=model.query.embed({column: values[first] for column, values in raw.items()}, schema.CUSTOMER),
+        queries=asked.embeddings,
         candidates=model.candidate.embed(columns, schema.PRODUCT),
-        catalogue=columns[schema.PRODUCT],
+        catalogue=ids,
+        own=None if asked.own is None else asked.own.moved(data.places(whole, ids)),
     )

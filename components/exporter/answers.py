@@ -1,15 +1,17 @@
-"""What the proof asks of each signature that gives lists: the answers that the towers' embeddings lead to."""
+"""What the proof asks of each signature that gives lists: the answers that the towers and own terms lead to."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from components.common import queries as query_models
 from components.common import saved_models, schema
 from components.common.errors import InputError
+from components.common.queries import Queries
 from components.exporter import purchases
 from components.exporter.catalogue import Catalogue
-from components.exporter.lists import REMEDY, TOLERANCE, Expected
+from components.exporter.lists import OWN_TOLERANCE, REMEDY, TOLERANCE, Expected
 from components.exporter.purchases import Purchases
 from components.exporter.signatures import (
     CATEGORY,
@@ -32,7 +34,7 @@ class Proof(NamedTuple):
     served: saved_models.SavedModel  # the release's, signature recommend
     purchases: Purchases
     catalogue: Catalogue
-    queries: np.ndarray  # float32 [U, D], of the towers as the Trainer wrote them; so are the catalogue's embeddings
+    queries: Queries  # U, of the towers as the Trainer wrote them; so are the catalogue's embeddings
     listed: np.ndarray  # int [L], the queries whose lists are compared
 
     def blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -42,12 +44,22 @@ class Proof(NamedTuple):
 
     def scores(self, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores of queries by the towers, float64 [b, N], and how far two computations of one may differ [b, 1]."""
-        queries, candidates = (part.astype(np.float64) for part in (self.queries[block], self.catalogue.embeddings))
-        lengths = np.linalg.norm(queries, axis=1, keepdims=True)
-        return queries @ candidates.T, TOLERANCE * lengths * np.linalg.norm(candidates, axis=1).max()
+        return scores(self.queries.take(block), self.catalogue)
 
     def raw(self, block: np.ndarray) -> dict[str, np.ndarray]:
         return {column: values[block] for column, values in self.purchases.raw.items()}
+
+
+def scores(queries: Queries, catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray]:
+    """See `Proof.scores`."""
+    left, candidates = (part.astype(np.float64) for part in (queries.embeddings, catalogue.embeddings))
+    lengths = np.linalg.norm(left, axis=1, keepdims=True)
+    found, tolerance = left @ candidates.T, TOLERANCE * lengths * np.linalg.norm(candidates, axis=1).max()
+    if queries.own is not None:
+        everyone = slice(0, len(left))
+        queries.own.add(found, everyone)
+        tolerance += OWN_TOLERANCE * queries.own.largest(everyone)[:, None]
+    return found, tolerance
 
 
 def some(count: int, most: int) -> np.ndarray:
@@ -106,10 +118,11 @@ def excluded(proof: Proof, examples: str) -> float:
 
 def nobody(proof: Proof) -> float:
     """The same of a request without any input: sensible products, for nobody in particular."""
-    nobody = proof.served.another(QUERY_EMBEDDING).embed({}, schema.CUSTOMER)
-    scores, tolerance = proof._replace(queries=nobody).scores(np.zeros(1, np.int64))
+    embedding = proof.served.another(QUERY_EMBEDDING)
+    nobody = query_models.ask(embedding, {}, schema.CUSTOMER, proof.catalogue.ids)
+    expected_scores, tolerance = scores(nobody, proof.catalogue)
     where, names = f"{proof.served.path}, {RECOMMEND}", ["nothing given"]
-    expected = Expected(where, names, scores, tolerance, default_k(proof.served, proof.catalogue))
+    expected = Expected(where, names, expected_scores, tolerance, default_k(proof.served, proof.catalogue))
     return expected.compare(proof.served({}), proof.catalogue)
 
 

@@ -19,7 +19,8 @@ def measure(queries: np.ndarray, candidates: np.ndarray) -> dict[str, Any]:
     Vector Search itself is not to be had here; its like in Faiss is. Leaves are made by k-means, the nearest are
     searched by scores of four-bit codes of every two dimensions, and what is found is reordered by exact scores. What
     Faiss lacks is the loss that Vector Search's codes are learned with (https://arxiv.org/abs/1908.10396), so it misses
-    rather more. A catalogue too small to learn codes from is searched exactly.
+    rather more. Both searches are by dot products alone: vectors hold no own terms of a model with a history, which are
+    added to what is found. A catalogue too small to learn codes from is searched exactly.
 
     Args:
         queries: float32 [U, D]; of more than MOST_QUERIES, some.

@@ -8,7 +8,8 @@ class CatalogueIndex(tfrs.layers.factorized_top_k.BruteForce):
     """The best of N products for every query.
 
     Scores are products and sums in float64, rounded to float32, as `components.common.dot_products` defines them:
-    a sum that is added up in another order, as a larger batch or another machine may do, comes out the same.
+    a sum that is added up in another order, as a larger batch or another machine may do, comes out the same. Own terms
+    are added before the rounding, as `components.common.own_terms` defines it.
 
     Args:
         embeddings: float32 [N, D], all finite.
@@ -27,6 +28,7 @@ class CatalogueIndex(tfrs.layers.factorized_top_k.BruteForce):
         k: tf.Tensor | None = None,
         left_out: tf.Tensor | None = None,
         cosine: bool = False,
+        own: tuple[tf.Tensor, tf.Tensor] | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The first k of each row's products, best first; equal scores in the order of the index.
 
@@ -35,6 +37,8 @@ class CatalogueIndex(tfrs.layers.factorized_top_k.BruteForce):
             k: int32 scalar of 0 to N.
             left_out: bool [B, N], the products that a row must not show; none by default.
             cosine: Scores are cosines, 0 where an embedding is 0, instead of dot products.
+            own: What is added to the scores of some products, of a model with a history: their places in the index,
+                int64 [B, H], distinct in a row, below 0 where there is none, and the terms, float32 [B, H].
 
         Returns:
             Scores float32 [B, k], -infinity where all products of the row have been shown, and places in the index,
@@ -44,6 +48,11 @@ class CatalogueIndex(tfrs.layers.factorized_top_k.BruteForce):
         scores = self._compute_score(queries, self._candidates)
         if cosine:
             scores = tf.math.divide_no_nan(scores, tf.norm(queries, axis=1, keepdims=True) * self._lengths)
+        if own is not None:
+            places, terms = own
+            given = tf.where(places >= 0)  # [found, 2]
+            cells = tf.stack([given[:, 0], tf.gather_nd(places, given)], axis=1)
+            scores = tf.tensor_scatter_nd_add(scores, cells, tf.cast(tf.gather_nd(terms, given), tf.float64))
         scores = tf.cast(scores, tf.float32)
         if left_out is not None:
             scores = tf.where(left_out, tf.constant(float("-inf")), scores)

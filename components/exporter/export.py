@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from components.common import examples as shards
-from components.common import progress, saved_models, schema, staging, storage
+from components.common import progress, queries, saved_models, schema, staging, storage
 from components.common.errors import InputError
 from components.exporter import approximate, embeddings, vector_index, verify, warmup
 from components.exporter import catalogue as catalogues
-from components.exporter.signatures import OF_CUSTOMERS, OF_PRODUCTS
+from components.exporter.signatures import FROM_HISTORY, OF_CUSTOMERS, OF_PRODUCTS
 
 RELEASE = "release.json"
 FORMAT_VERSION, EVALUATION_VERSION = 3, 2
@@ -67,7 +67,7 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
         with progress.step("Building the served model"):
             _build(model, examples, storage.join(work, saved_models.RETRIEVAL_MODEL), metadata["catalogue"])
         with progress.step("Proving it"):
-            verification, queries, candidates = _verified(model, examples, evaluation, work, output_path)
+            verification, embedded, candidates = _verified(model, examples, evaluation, work, output_path)
         with progress.step("Writing what Vector Search reads"):
             products = schema.read_metadata(storage.join(examples, schema.METADATA))["products"]
             os.mkdir(storage.join(work, "embeddings"))
@@ -75,7 +75,8 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
             embeddings.write(storage.join(work, "embeddings"), metadata["catalogue"], candidates, products, restricts)
             storage.write_json(storage.join(work, vector_index.FILE), vector_index.metadata(*candidates.shape))
         with progress.step("Measuring approximate search"):
-            found = approximate.measure(queries, candidates)
+            # Of dot products alone, without own terms: Vector Search knows no customer's own products.
+            found = approximate.measure(embedded, candidates)
         release |= {
             "verification": verification,
             "embeddings": {"products": len(candidates), "dimensions": candidates.shape[1]},
@@ -130,7 +131,13 @@ def _build(model: str, examples: str, output: str, catalogue: list[str]) -> None
         raise InputError(model, found, "one width", saved_models.TRAIN_AGAIN)
     serving_model.write(output, serving_model.ServingModel(query, candidate, products))
     written = saved_models.SavedModel(*os.path.split(output))
-    signatures = {name: written.another(name) for name in (saved_models.SERVING, *OF_CUSTOMERS, *OF_PRODUCTS)}
+    names = (
+        saved_models.SERVING,
+        *OF_CUSTOMERS,
+        *OF_PRODUCTS,
+        *((FROM_HISTORY,) if queries.has_history(query) else ()),
+    )
+    signatures = {name: written.another(name) for name in names}
     warmup.write(output, warmup.of(signatures, some, products))
 
 

@@ -8,7 +8,8 @@ from components.common.errors import InputError
 from components.exporter.catalogue import Catalogue
 from components.exporter.signatures import IDS, NO_PRODUCT, SCORES, TEXTS
 
-TOLERANCE = 1e-5
+TOLERANCE = 1e-5  # of a dot product, as a share of the lengths of its vectors
+OWN_TOLERANCE = 1e-6  # of an own term, as a share of the customer's largest
 REMEDY = (
     "Nothing is released: saved_model does not answer as the towers do. Run the Exporter again; report it if it stays."
 )

@@ -6,7 +6,8 @@ import numpy as np
 
 from components.common import ranking
 from components.common.errors import InputError
-from components.exporter.lists import TOLERANCE
+from components.common.queries import Queries
+from components.exporter.lists import OWN_TOLERANCE, TOLERANCE
 
 EXACT = 1e-12  # what the mean over rows may differ by
 BLOCK_BYTES = 32 << 20
@@ -15,7 +16,7 @@ BLOCK_BYTES = 32 << 20
 def compare(
     path: str,
     figures: dict[str, Any],
-    queries: np.ndarray,
+    queries: Queries,
     candidates: np.ndarray,
     query: np.ndarray,
     target: np.ndarray,
@@ -29,7 +30,7 @@ def compare(
     Args:
         path: evaluation.json.
         figures: Its metrics.model: {"recall_10": {"value": …}, …}.
-        queries, candidates: The release's embeddings, float32 [U, D] and [N, D].
+        queries, candidates: The release's: embeddings of U queries, perhaps with own terms, and float32 [N, D].
         query, target: int64 [R], of each purchase; the target may be NOT_IN_CATALOGUE.
 
     Returns:
@@ -42,7 +43,7 @@ def compare(
     if not recalls:
         again = "Run the Evaluator again."
         raise InputError(f"{path}, field metrics.model", "no Recall", "recall_K for some K", again)
-    scores = ranking.embedding_scores(queries, candidates)
+    scores = ranking.embedding_scores(queries.embeddings, candidates, queries.own)
     better, tied = ranking.count_better(scores, query, target, candidates=len(candidates))
     result = {name: float(ranking.recall(better, tied, int(name.removeprefix("recall_"))).mean()) for name in recalls}
     differing = [name for name, measured in recalls.items() if not abs(measured - result[name]) <= EXACT]
@@ -64,26 +65,35 @@ def compare(
 
 
 def _rounding(
-    queries: np.ndarray, candidates: np.ndarray, query: np.ndarray, target: np.ndarray
+    queries: Queries, candidates: np.ndarray, query: np.ndarray, target: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The fewest and the most products that may be better than each purchase's, and those that tie anyhow: int64 [R].
 
-    Products with one embedding tie on every machine.
+    Products with one embedding, and one own term or none, tie on every machine.
     """
     least = np.full(len(target), ranking.UNRANKED, np.int64)
     most, alike = least.copy(), np.zeros(len(target), np.int64)
     _, kind, count = np.unique(candidates, axis=0, return_inverse=True, return_counts=True)
+    kind = kind.ravel()
     known = np.flatnonzero(target != ranking.NOT_IN_CATALOGUE)
-    alike[known] = count[kind.ravel()[target[known]]] - 1
+    alike[known] = count[kind[target[known]]] - 1
     columns = candidates.T.astype(np.float64)
     longest = np.linalg.norm(columns, axis=0).max()
     size = max(1, BLOCK_BYTES // (8 * len(candidates)))
     for start in range(0, len(known), size):
         rows = known[start : start + size]
-        left = queries[query[rows]].astype(np.float64)
+        left = queries.embeddings[query[rows]].astype(np.float64)
         exact = left @ columns
-        own = np.take_along_axis(exact, target[rows, None], axis=1)
         margin = TOLERANCE * longest * np.linalg.norm(left, axis=1, keepdims=True)
+        if queries.own is not None:
+            queries.own.add(exact, query[rows])
+            margin += OWN_TOLERANCE * queries.own.largest(query[rows])[:, None]
+            terms = np.zeros(exact.shape)
+            queries.own.add(terms, query[rows])
+            own_term = np.take_along_axis(terms, target[rows, None], axis=1)
+            like = (kind == kind[target[rows], None]) & (terms == own_term)
+            alike[rows] = like.sum(axis=1) - 1
+        own = np.take_along_axis(exact, target[rows, None], axis=1)
         least[rows] = (exact > own + margin).sum(axis=1)
         most[rows] = (exact >= own - margin).sum(axis=1) - 1 - alike[rows]  # without the purchase's own and its like
     return least, most, alike

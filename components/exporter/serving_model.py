@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.common import saved_models, schema
+from components.common import queries, saved_models, schema
 from components.common.errors import InputError
+from components.common.saved_models import OWN_PRODUCTS, OWN_SCORES
 from components.exporter.catalogue import Catalogue
 from components.exporter.catalogue_index import CatalogueIndex
 from components.exporter.signatures import (
@@ -16,6 +17,9 @@ from components.exporter.signatures import (
     CATEGORY,
     EXCLUDE,
     EXCLUDING,
+    FROM_HISTORY,
+    HISTORY_AGES,
+    HISTORY_PRODUCTS,
     IDS,
     MOST_SHOWN,
     NO_PRODUCT,
@@ -59,52 +63,78 @@ class ServingModel(tf.Module):
         self._category = _table(tf.constant(categories.tolist()), tf.range(len(categories), dtype=tf.int64))
         self._category_of_product = tf.Variable(numbers.astype(np.int64), trainable=False)
 
-        columns = query_model.specs
-        self._columns = sorted(columns)
-        taken = sorted(set(columns) & {K, EXCLUDE, CATEGORY})
+        columns = {column: query_model.specs[column] for column in query_model.columns}
+        self._columns, self.has_history = sorted(columns), queries.has_history(query_model)
+        reserved = (*schema.REQUEST, *schema.HISTORY)
+        taken = sorted(set(columns) & set(reserved))
         if taken:
             raise InputError(
                 query_model.path,
                 f"a column {taken[0]}",
-                f"no column named {K}, {EXCLUDE} or {CATEGORY}, which are inputs of the served model",
+                f"no column named {', '.join(reserved[:-1])} or {reserved[-1]}, which are inputs of the served model",
                 "Give the column of the purchases another name, and train again.",
             )
         most = tf.constant([min(MOST_SHOWN, len(catalogue.ids))], tf.int32)
         customer = {column: tf.constant([MISSING[spec.dtype]], spec.dtype) for column, spec in columns.items()}
-        excluding = {EXCLUDE: tf.zeros([1, 0], tf.int64), CATEGORY: tf.constant([""])}
+        exclude = {EXCLUDE: tf.zeros([1, 0], tf.int64)}
+        excluding = {**exclude, CATEGORY: tf.constant([""])}
         product = {schema.PRODUCT: tf.TensorSpec([None], tf.int64)}
         self.recommend = _function(self._recommend, {**customer, K: most})
         self.recommend_excluding = _function(self._recommend, {**customer, K: most, **excluding})
         self.similar_products = _function(self._similar, {**product, K: most})
-        self.query_embedding = _function(lambda **raw: {"embedding": self._embedded(raw)}, customer)
+        self.query_embedding = _function(lambda **raw: self._asked(raw), customer)
         self.candidate_embedding = _function(self._embed_candidate, candidate_model.specs)
+        if self.has_history:
+            history = {HISTORY_PRODUCTS: tf.zeros([1, 0], tf.int64), HISTORY_AGES: tf.zeros([1, 0])}
+            self.recommend_from_history = _function(self._recommend, {**customer, **history, K: most, **exclude})
 
-    def _embedded(self, raw: Tensors) -> tf.Tensor:
-        """Query embeddings [B, D]; columns of one row are repeated."""
+    def _asked(self, raw: Tensors, history: tuple[tf.Tensor, tf.Tensor] | None = None) -> Tensors:
+        """What the query tower says of B rows: `embedding` [B, D] and, with a history, the own terms [B, H].
+
+        Args:
+            raw: The customer's columns, each [1 or B].
+            history: Products and ages of purchases, each [1 or B, E]; by default what the tower knows itself.
+        """
         shape = tf.shape(raw[self._columns[0]])
-        for column in self._columns[1:]:
-            shape = tf.broadcast_dynamic_shape(shape, tf.shape(raw[column]))
-        columns = {}
+        for values in (*(raw[column] for column in self._columns[1:]), *(history or ())):
+            shape = tf.broadcast_dynamic_shape(shape, tf.shape(values)[:1])
+        inputs = {}
         for column in self._columns:
             values = raw[column]
             if values.dtype == tf.int64:
                 values = _timed(values)
-            columns[column] = tf.broadcast_to(values, shape)
-        return self._query.signatures[saved_models.SERVING](**columns)["embedding"]
+            inputs[column] = tf.broadcast_to(values, shape)
+        wanted = ["embedding"]
+        if self.has_history:
+            wanted += [OWN_PRODUCTS, OWN_SCORES]
+            products, ages = history or (tf.zeros([1, 0], tf.int64), tf.zeros([1, 0]))
+            inputs |= {HISTORY_PRODUCTS: products, HISTORY_AGES: ages}
+        outputs = self._query.signatures[saved_models.SERVING](**inputs)
+        return {name: outputs[name] for name in wanted}
 
     def _embed_candidate(self, **raw: tf.Tensor) -> Tensors:
         return {"embedding": self._candidate.signatures[saved_models.SERVING](**raw)["embedding"]}
 
     def _recommend(
-        self, k: tf.Tensor, exclude: tf.Tensor | None = None, category: tf.Tensor | None = None, **raw: tf.Tensor
+        self,
+        k: tf.Tensor,
+        exclude: tf.Tensor | None = None,
+        category: tf.Tensor | None = None,
+        history_products: tf.Tensor | None = None,
+        history_ages: tf.Tensor | None = None,
+        **raw: tf.Tensor,
     ) -> Tensors:
-        queries = self._embedded(raw)
-        rows = _rows(queries, k, *(given for given in (exclude, category) if given is not None))
-        queries = tf.broadcast_to(queries, tf.concat([rows, tf.shape(queries)[1:]], 0))
-        left_out = None
-        if exclude is not None and category is not None:
-            left_out = self._at(exclude, rows) | self._of_another_category(category)
-        return self._best(queries, k, left_out)
+        history = None if history_products is None else (history_products, history_ages)
+        asked = self._asked(raw, history)
+        rows = _rows(asked["embedding"], k, *(given for given in (exclude, category) if given is not None))
+        asked = {
+            name: tf.broadcast_to(values, tf.concat([rows, tf.shape(values)[1:]], 0)) for name, values in asked.items()
+        }
+        left_out = None if exclude is None else self._at(exclude, rows)
+        if left_out is not None and category is not None:
+            left_out |= self._of_another_category(category)
+        own = (self._place.lookup(asked[OWN_PRODUCTS]), asked[OWN_SCORES]) if self.has_history else None
+        return self._best(asked["embedding"], k, left_out, own=own)
 
     def _similar(self, product_id: tf.Tensor, k: tf.Tensor) -> Tensors:
         rows = _rows(product_id, k)
@@ -127,10 +157,17 @@ class ServingModel(tf.Module):
         other = self._category.lookup(category)[:, None] != self._category_of_product[None]
         return other & (category != "")[:, None]
 
-    def _best(self, queries: tf.Tensor, k: tf.Tensor, left_out: tf.Tensor | None, cosine: bool = False) -> Tensors:
-        """The outputs; `k` [1 or B] is cut to the catalogue."""
+    def _best(
+        self,
+        queries: tf.Tensor,
+        k: tf.Tensor,
+        left_out: tf.Tensor | None,
+        cosine: bool = False,
+        own: tuple[tf.Tensor, tf.Tensor] | None = None,
+    ) -> Tensors:
+        """The outputs; `k` [1 or B] is cut to the catalogue. See `CatalogueIndex.call`."""
         most = tf.clip_by_value(tf.reduce_max(k), 0, self._index().products)
-        scores, places = self._index()(queries, k=most, left_out=left_out, cosine=cosine)
+        scores, places = self._index()(queries, k=most, left_out=left_out, cosine=cosine, own=own)
         shown = (scores > float("-inf")) & (tf.range(most)[None] < k[:, None])
         outputs = {
             IDS: tf.where(shown, self._index().ids(places), NO_PRODUCT),
@@ -193,5 +230,6 @@ def write(folder: str, model: ServingModel) -> None:
         SIMILAR: model.similar_products,
         QUERY_EMBEDDING: model.query_embedding,
         CANDIDATE_EMBEDDING: model.candidate_embedding,
+        **({FROM_HISTORY: model.recommend_from_history} if model.has_history else {}),
     }
     tf.saved_model.save(model, folder, signatures)

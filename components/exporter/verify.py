@@ -5,13 +5,16 @@ SavedModels: nothing of the trainer, of Keras or of TFRS, nothing that another s
 """
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from components.common import queries as query_models
 from components.common import saved_models, schema, storage
 from components.common.errors import InputError
-from components.exporter import answers, purchases, recall, warmup
+from components.common.queries import Queries
+from components.exporter import answers, histories, purchases, recall, warmup
 from components.exporter import catalogue as catalogues
 from components.exporter.answers import Proof
 from components.exporter.lists import REMEDY, TOLERANCE
@@ -44,16 +47,16 @@ def verify(model: str, examples: str, evaluation: str, release: str) -> tuple[di
     products = schema.read_metadata(lookup)["products"]
     catalogue = catalogues.read(saved_models.read_metadata(model)["catalogue"], towers[1], products, lookup)
     test = purchases.read(examples, towers[0].columns, catalogue.ids)
-    queries = towers[0].embed(test.raw, schema.CUSTOMER)
+    queries = query_models.ask(towers[0], test.raw, schema.CUSTOMER, catalogue.ids)
     served = saved_models.SavedModel(release, saved_models.RETRIEVAL_MODEL, RECOMMEND)
-    listed = answers.some(len(queries), MOST_LISTS)
+    listed = answers.some(len(queries.embeddings), MOST_LISTS)
     proof = Proof(served, test, catalogue, queries, listed)
-    embeddings, difference = _embeddings(proof)
+    embedded, candidates, difference = _embeddings(proof)
     result = {
         "purchases": len(test.query),
-        "queries": len(queries),
+        "queries": len(queries.embeddings),
         "max_embedding_difference": difference,
-        **_recalls(test, evaluation, *embeddings),
+        **_recalls(test, evaluation, embedded, candidates),
         "k": answers.default_k(served, catalogue),
         "tolerance": TOLERANCE,
         "lists": len(listed),
@@ -61,37 +64,46 @@ def verify(model: str, examples: str, evaluation: str, release: str) -> tuple[di
             answers.recommended(proof), answers.excluded(proof, examples), answers.nobody(proof)
         ),
         **answers.similar(proof),
+        **(histories.recommended(proof, towers[0]) if query_models.has_history(towers[0]) else {}),
         **_warmed(served),
         "mismatches": 0,
     }
-    return result, queries, catalogue.embeddings
+    return result, queries.embeddings, catalogue.embeddings
 
 
-def _embeddings(proof: Proof) -> tuple[list[np.ndarray], float]:
+def _embeddings(proof: Proof) -> tuple[Queries, np.ndarray, float]:
     """The release's embeddings of queries and catalogue, which are the towers', and the largest difference."""
-    embeddings, differences = [], []
-    for signature, raw, key, expected in (
-        (QUERY_EMBEDDING, proof.purchases.raw, schema.CUSTOMER, proof.queries),
-        (CANDIDATE_EMBEDDING, proof.catalogue.columns, schema.PRODUCT, proof.catalogue.embeddings),
-    ):
-        found = proof.served.another(signature).embed(raw, key)
-        where = f"{proof.served.path}, {signature}"
-        if found.shape != expected.shape:
-            raise InputError(where, f"embeddings {list(found.shape)}", f"{list(expected.shape)}", REMEDY)
-        allowed = EMBEDDING_TOLERANCE * np.maximum(1, np.abs(expected).max(axis=1, keepdims=True))
-        wrong = ~(np.abs(found - expected) <= allowed)
-        if wrong.any():
-            row, place = np.argwhere(wrong)[0]
-            is_customer = key == schema.CUSTOMER
-            name = proof.purchases.names(np.array([row]))[0] if is_customer else f"product {proof.catalogue.ids[row]}"
-            expectation = f"{expected[row, place]:.9g}, as by the tower"
-            raise InputError(f"{where}, {name}, number {place + 1}", f"{found[row, place]:.9g}", expectation, REMEDY)
-        embeddings.append(found)
-        differences.append(float(np.abs(found - expected).max()))
-    return embeddings, max(differences)
+    raw, catalogue = proof.purchases.raw, proof.catalogue
+    queries = query_models.ask(proof.served.another(QUERY_EMBEDDING), raw, schema.CUSTOMER, catalogue.ids)
+    candidates = proof.served.another(CANDIDATE_EMBEDDING).embed(catalogue.columns, schema.PRODUCT)
+    products = [f"product {id_}" for id_ in catalogue.ids]
+    differences = [
+        _difference(proof, QUERY_EMBEDDING, proof.purchases.names, queries.embeddings, proof.queries.embeddings),
+        _difference(
+            proof, CANDIDATE_EMBEDDING, lambda rows: [products[row] for row in rows], candidates, catalogue.embeddings
+        ),
+    ]
+    histories.expect_own_terms(proof, queries)
+    return queries, candidates, max(differences)
 
 
-def _recalls(test: Purchases, evaluation: str, queries: np.ndarray, candidates: np.ndarray) -> dict[str, float]:
+def _difference(
+    proof: Proof, signature: str, names: Callable[[np.ndarray], list[str]], found: np.ndarray, expected: np.ndarray
+) -> float:
+    """The largest difference of two embeddings [R, D], of which `names` names some rows."""
+    where = f"{proof.served.path}, {signature}"
+    if found.shape != expected.shape:
+        raise InputError(where, f"embeddings {list(found.shape)}", f"{list(expected.shape)}", REMEDY)
+    allowed = EMBEDDING_TOLERANCE * np.maximum(1, np.abs(expected).max(axis=1, keepdims=True))
+    wrong = ~(np.abs(found - expected) <= allowed)
+    if wrong.any():
+        row, place = np.argwhere(wrong)[0]
+        where += f", {names(np.array([row]))[0]}, number {place + 1}"
+        raise InputError(where, f"{found[row, place]:.9g}", f"{expected[row, place]:.9g}, as by the tower", REMEDY)
+    return float(np.abs(found - expected).max())
+
+
+def _recalls(test: Purchases, evaluation: str, queries: Queries, candidates: np.ndarray) -> dict[str, float]:
     """The Evaluator's Recall, from embeddings that the release computed."""
     path = storage.join(evaluation, "evaluation.json")
     document = storage.read_json(path, "the evaluation.json of the Evaluator")

@@ -16,9 +16,10 @@ import numpy as np
 
 from components.common import saved_models, schema
 from components.exporter.catalogue import Catalogue
-from components.exporter.signatures import OF_PRODUCTS
+from components.exporter.signatures import HISTORY_AGES, HISTORY_PRODUCTS, OF_PRODUCTS
 
 FILE = "assets.extra/tf_serving_warmup_requests"
+PURCHASES = 8  # of the history that customers are given
 MODEL_NAME = "metro-recs"
 PREDICT_LOG, REQUEST, MODEL_SPEC, INPUTS, NAME, SIGNATURE_NAME, KEY, VALUE = 6, 1, 1, 2, 1, 3, 1, 2
 LENGTH_DELIMITED = 2  # the wire type
@@ -43,6 +44,8 @@ def of(
     """
     rows = len(next(iter(customers.values())))
     products = {**catalogue.columns, schema.PRODUCT: catalogue.ids}
+    history = catalogue.ids[None, :PURCHASES]
+    customers = {**customers, HISTORY_PRODUCTS: history, HISTORY_AGES: np.ones(history.shape)}
     requests = []
     for name, model in signatures.items():
         known = products if name in OF_PRODUCTS else customers

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from components.common import saved_models, schema
+from components.common import queries, saved_models, schema
 from components.exporter import catalogue, serving_model, warmup
 from components.exporter.catalogue import Catalogue
 from components.exporter.serving_model import ServingModel
@@ -60,6 +60,7 @@ def build(
     if warm:
         written = saved_models.SavedModel(str(folder), "saved_model")
         customers = {"cust_person_id": np.array([b"ann"], object), "revenue": np.array([3], np.float32)}
-        requests = warmup.of({name: written.another(name) for name in SIGNATURES}, customers, products)
+        names = (*SIGNATURES, *(["recommend_from_history"] if queries.has_history(towers(model)[0]) else []))
+        requests = warmup.of({name: written.another(name) for name in names}, customers, products)
         warmup.write(str(folder / "saved_model"), requests)
     return str(folder)

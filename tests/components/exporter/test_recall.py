@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from components.common.errors import InputError
+from components.common.own_terms import OwnTerms
+from components.common.queries import Queries
 from components.exporter import recall
 
 # One query; scores 3, 2, 1 and, a hair above the second, 2.000001. The last two products have one embedding.
@@ -11,10 +13,12 @@ CANDIDATES = np.array([[3, 0], [2, 0], [1, 0], [2.000001, 0], [0.5, 0], [0.5, 0]
 QUERIES = np.array([[1, 0], [0, 1]], "f4")
 
 
-def compare(measured: float, target: list[int], k: int = 2, candidates: np.ndarray = CANDIDATES) -> dict[str, float]:
+def compare(
+    measured: float, target: list[int], k: int = 2, candidates: np.ndarray = CANDIDATES, own: OwnTerms | None = None
+) -> dict[str, float]:
     figures = {f"recall_{k}": {"value": measured}, "mrr": {"value": 0.1}}
     query = np.zeros(len(target), np.int64)
-    return recall.compare("evaluation.json", figures, QUERIES, candidates, query, np.array(target))
+    return recall.compare("evaluation.json", figures, Queries(QUERIES, own), candidates, query, np.array(target))
 
 
 def test_an_equal_figure() -> None:
@@ -42,3 +46,22 @@ def test_products_of_one_embedding_tie_whatever_rounds(measured: float) -> None:
     assert compare(0.5, [4, 5], k=5)["max_recall_difference"] == 0
     with pytest.raises(InputError, match=r"expected 0\.5.*\(0\.5 to 0\.5, as float32"):
         compare(measured, [4, 5], k=5)
+
+
+# The first query's own products: the third and the sixth, whose twin of one embedding is nobody's.
+OWN = OwnTerms(np.array([0, 2, 2]), np.array([2, 5]), np.array([1.000001, 1.5], "f4"))
+
+
+@pytest.mark.parametrize("measured", [0.0, 0.5, 1.0])
+def test_own_terms_decide_before_rounding_does(measured: float) -> None:
+    """Scores 3, 2, 2.000001, 2.000001, 0.5, 2: the second, third, fourth and sixth are a rounding apart."""
+    assert compare(measured, [1, 5], own=OWN)["recall_2"] == 0
+    found = compare(measured, [2, 3], own=OWN)
+    assert found == {"recall_2": 0.5, "max_recall_difference": abs(measured - 0.5)}
+
+
+def test_products_of_one_embedding_tie_no_more_where_one_has_a_term() -> None:
+    """The fifth product's twin scores 2 now, so it is last by itself."""
+    assert compare(1.0, [4], k=6, own=OWN)["recall_6"] == 1
+    with pytest.raises(InputError, match=r"expected 0\.0.*\(0\.0 to 0\.0, as float32"):
+        compare(0.5, [4], k=5, own=OWN)

@@ -270,10 +270,10 @@ print(json.dumps([found["embedding"].numpy().tolist() for found in (left_out, mi
     assert mixed[0] == given[0] == [7, 1]
 
 
-@pytest.mark.parametrize("column", ["k", "exclude", "category"])
+@pytest.mark.parametrize("column", ["k", "exclude", "category", "history_products", "history_ages"])
 def test_a_column_of_the_name_of_an_input(world: dict[str, str], tmp_path: Path, column: str) -> None:
     model = fake_model.write_model(tmp_path / "model", query_column=column)
-    with pytest.raises(InputError, match=f"found a column {column}, expected no column named k, exclude or category"):
+    with pytest.raises(InputError, match=f"found a column {column}, expected no column named k, exclude, category, "):
         releases.build(tmp_path, model, world["examples"], warm=False)
 
 
