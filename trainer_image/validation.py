@@ -8,6 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from components.common import ranking
+from components.common.dot_products import DotProducts
+from components.common.own_scores import OwnScores
+from components.common.own_terms import OwnTerms
 from trainer_image import history, inputs
 from trainer_image.divergence import diverged
 from trainer_image.inputs import Purchases
@@ -52,29 +55,18 @@ class Embeddings(NamedTuple):
 
     Attributes:
         queries, candidates: float32 [G, D], [N, D].
-        own: What is added to the scores of some pairs: query int64 [P], ascending, product [P] and score float32 [P].
-            None without a history.
+        own: What is added to the scores of products that a query bought. None without a history.
     """
 
     queries: np.ndarray
     candidates: np.ndarray
-    own: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    own: OwnTerms | None = None
 
-    def scores(self) -> ranking.ScoreBlock:
-        """For `ranking.count_better`: sums in float64, rounded to float32 as the Evaluator's are."""
-        dots = ranking.embedding_scores(self.queries, self.candidates)
+    def scores(self) -> DotProducts:
+        """For `ranking.count_better`."""
         if self.own is None:
-            return dots
-        query, product, score = self.own
-        columns = np.ascontiguousarray(self.candidates.T, np.float64)
-
-        def block(rows: slice) -> np.ndarray:
-            scores = self.queries[rows].astype(np.float64) @ columns
-            begin, end = np.searchsorted(query, [rows.start, rows.stop])
-            scores[query[begin:end] - rows.start, product[begin:end]] += score[begin:end]
-            return scores.astype(np.float32)
-
-        return block
+            return ranking.embedding_scores(self.queries, self.candidates)
+        return OwnScores(self.queries, self.candidates, self.own)
 
 
 def embeddings(model: TwoTower, purchases: Purchases) -> Embeddings:
@@ -90,7 +82,7 @@ def embeddings(model: TwoTower, purchases: Purchases) -> Embeddings:
         found = Embeddings(embed(model.query_tower, purchases.queries), embed(model.candidate_tower, catalogue))
     else:
         found = _with_history(model, model.history, purchases.queries)
-    own = np.zeros(0) if found.own is None else found.own[2]
+    own = np.zeros(0) if found.own is None else found.own.scores
     if not (np.isfinite(found.queries).all() and np.isfinite(found.candidates).all() and np.isfinite(own).all()):
         raise diverged("the embeddings", "NaN or infinite values")
     return found
@@ -108,7 +100,9 @@ def _with_history(model: TwoTower, past: history.History, queries: dict[str, np.
     embedded, query, product, score = (np.concatenate(column) for column in zip(*parts, strict=True))
     if model.repeats is None:
         score = np.full(len(score), BEHIND, np.float32)
-    return Embeddings(embedded, model.scored(candidates).numpy(), (query, product, score))
+    starts = np.searchsorted(query, np.arange(len(rows) + 1))
+    own = OwnTerms(starts, product.astype(np.int64), score)  # pairs are in the order of the history: by product
+    return Embeddings(embedded, model.scored(candidates).numpy(), own)
 
 
 def is_left_out(model: TwoTower, found: Embeddings, purchases: Purchases) -> np.ndarray:
@@ -116,7 +110,8 @@ def is_left_out(model: TwoTower, found: Embeddings, purchases: Purchases) -> np.
     if found.own is None or model.repeats is not None:
         return np.zeros(len(purchases.product), bool)
     products = len(found.candidates)
-    return np.isin(purchases.pair_query() * products + purchases.product, found.own[0] * products + found.own[1])
+    bought = found.own.queries * products + found.own.places
+    return np.isin(purchases.pair_query() * products + purchases.product, bought)
 
 
 def hits_of(found: Embeddings, purchases: Purchases, ks: Sequence[int]) -> dict[int, np.ndarray]:

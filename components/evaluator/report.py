@@ -106,7 +106,8 @@ def _towers(config: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _feature(entry: dict[str, Any]) -> dict[str, str]:
-    name = entry.get("name") or " \N{MULTIPLICATION SIGN} ".join(entry["names"])
+    names = entry.get("names", ["what the customer bought before"])  # a history has none
+    name = entry.get("name") or " \N{MULTIPLICATION SIGN} ".join(names)
     rest = {key: value for key, value in entry.items() if key not in ("name", "names")}
     kind = rest.pop("kind")
     if rest.get("transform") == "normalize":

@@ -98,10 +98,12 @@ def test_the_loss_of_hidden_products_is_numpys() -> None:
 def test_statistics_and_trends_by_hand() -> None:
     found = repeats.statistics(history.pairs(events(), 5, repeats.HALF_LIVES), 5)
     recent = [0, 1, 0, 2 ** (-2 / 30) + 2 ** (-12 / 30) + 2 ** (-40 / 30) + 2 * 2 ** (-10 / 30), 0]
-    for values, expected in zip(found, ([0, 1, 0, 5, 0], recent, [0, 1, 0, 2, 0], [0, 0, 0, 2, 0]), strict=True):
+    by_hand: list[list[float]] = [[0, 1, 0, 5, 0], recent, [0, 1, 0, 2, 0], [0, 0, 0, 2, 0]]
+    for values, expected in zip(found, by_hand, strict=True):
         np.testing.assert_allclose(values.numpy(), expected, rtol=1e-6)
-    by_hand = np.log([[1 / 7, 2 / 7, 1 / 7, 6 / 7, 1 / 7], (np.array(recent) + 0.3) / (sum(recent) + 0.3)]).T
-    np.testing.assert_allclose(repeats.trends(found).numpy(), by_hand, rtol=1e-5)
+    shares = np.array([[1, 2, 1, 6, 1], recent]) / 7
+    shares[1] = (np.array(recent) + 0.3) / (sum(recent) + 0.3)
+    np.testing.assert_allclose(repeats.trends(found).numpy(), np.log(shares).T, rtol=1e-5)
 
 
 def in_time(shop: Shop, folder: Path) -> Shop:
