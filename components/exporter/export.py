@@ -125,7 +125,8 @@ def _build(model: str, examples: str, output: str, catalogue: list[str]) -> None
     products = catalogues.read(catalogue, candidate, schema.read_metadata(lookup)["products"], lookup)
     rows = next(shards.batches(shards.shards(storage.join(examples, "test")), query.columns))
     some = {column: values[:WARM_ROWS] for column, values in rows.items()}
-    widths = query.embed(some, schema.CUSTOMER).shape[1], products.embeddings.shape[1]
+    asked = queries.ask(query, some, schema.CUSTOMER, products.ids)
+    widths = asked.embeddings.shape[1], products.embeddings.shape[1]
     if widths[0] != widths[1]:
         found = f"query embeddings {widths[0]} wide, candidate embeddings {widths[1]}"
         raise InputError(model, found, "one width", saved_models.TRAIN_AGAIN)

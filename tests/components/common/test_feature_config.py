@@ -168,6 +168,13 @@ def test_every_kind_goes_into_either_tower() -> None:
         (CITY, "{kind: text, name: k}", "query.features[2]", "'k'", "another name than k, which is an input of the"),
         (
             CITY,
+            "{kind: text, name: history_products}",
+            "query.features[2]",
+            "'history_products'",
+            "another name than hi",
+        ),
+        (
+            CITY,
             "{kind: cross, names: [city, category]}",
             "query.features[2]",
             "'category'",
@@ -267,6 +274,7 @@ ODD: list[Any] = [
     "price",
     "k",
     "category",
+    "history_ages",
     [],
     ["hour", "hour"],
     {},
