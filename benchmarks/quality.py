@@ -25,7 +25,10 @@ OPTIONS = {
     "top_k": 100,
 }  # what `make run` trains with
 TIMES = {"train_seconds": "train s", "seconds_to_beat_personal_frequency": "s to beat personal frequency"}
-COLUMNS = ("recall_5", "recall_10", "recall_50", "recall_100", "ndcg_10", "explore_recall_10", "explore_recall_100")
+COLUMNS = (
+    *("recall_5", "recall_10", "recall_50", "recall_100", "ndcg_10", "explore_recall_10", "explore_recall_100"),
+    *("up_to_date_recall_10", "up_to_date_recall_100"),
+)
 PEER = "stock TFRS"
 
 Trainings = list[dict[str, Any]]  # of one log and config, one a seed
@@ -163,7 +166,7 @@ def summary(found: Found, peer: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _baselines(by_config: Mapping[str, Trainings]) -> dict[str, dict[str, float]]:
     """What needs no training: the same in all runs of a log, so that the first one's are taken."""
-    figures = next(iter(by_config.values()))[0]["figures"]
+    figures = {scorer: values for runs in by_config.values() for scorer, values in runs[0]["figures"].items()}
     return {scorer: values for scorer, values in figures.items() if scorer != "model"}
 
 
@@ -178,7 +181,8 @@ def _spread(values: Sequence[float | None], digits: int = 4) -> dict[str, float 
 def _table(log: str, by_config: Mapping[str, Trainings], seeds: int, peer: Mapping[str, Any] | None) -> Table:
     """One log: the models, with mean and standard deviation, and the baselines."""
     first = next(iter(by_config.values()))[0]
-    columns = [column for column in COLUMNS if column in first["figures"]["model"]]
+    asked = {column for runs in by_config.values() for column in runs[0]["figures"]["model"]}
+    columns = [column for column in COLUMNS if column in asked]
     unit = "mean over baskets" if log == BASKET else "test purchases"
     table = Table(title=f"{log}: {unit}, {seeds} seeds; explore: {first['explore_share']:.0%} of them, never bought")
     table.add_column("")
@@ -187,7 +191,9 @@ def _table(log: str, by_config: Mapping[str, Trainings], seeds: int, peer: Mappi
     for heading in TIMES.values():
         table.add_column(heading, justify="right")
     for config, runs in by_config.items():
-        cells = [_cell(_spread([run["figures"]["model"][column] for run in runs]), 4) for column in columns]
+        known = runs[0]["figures"]["model"]
+        spreads = {name: _spread([run["figures"]["model"][name] for run in runs]) for name in columns if name in known}
+        cells = [_cell(spreads[column], 4) if column in spreads else "" for column in columns]
         times = [_cell(_spread([run[time] for run in runs], 1), 0) for time in TIMES]
         table.add_row(config, *cells, *times, style="bold")
     for scorer, figures in _baselines(by_config).items():

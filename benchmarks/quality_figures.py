@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import quality_fresh
 from components.common import examples, schema, storage
+from components.common.queries import has_history
 from components.common.ranking import NOT_IN_CATALOGUE, UNRANKED, count_better, recall
 from components.evaluator import baselines, data, inputs, scoring
 from components.evaluator.inputs import Inputs
@@ -39,8 +41,12 @@ def trained(log: str, config: str, settings: dict[str, Any], per_basket: bool, f
     held_out = inputs.read(*artifacts, "validation")
     rival = baselines.build(held_out)[0][SHOPPING_LIST]
     to_beat = recall(*count_better(rival.scores, rival.query, rival.target, candidates=len(rival.sold)), 10).mean()
+    measured = figures(found, others, recent_sales(log, found), per_basket)
+    if has_history(found.models["model"].query) and found.metadata["split"]["method"] == "temporal" and not per_basket:
+        for name, values in quality_fresh.figures(log, found, KS).items():
+            measured.setdefault(name, {}).update(values)
     return {
-        "figures": figures(found, others, recent_sales(log, found), per_basket),
+        "figures": measured,
         "explore_share": float(never_bought(found).mean()),
         "train_seconds": document["training"]["seconds"] + document["training"].get("repeats", {}).get("seconds", 0.0),
         f"seconds_to_beat_{SHOPPING_LIST}": seconds_to_beat(whole_curve(document["training"]), float(to_beat)),
