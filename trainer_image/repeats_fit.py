@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.common.errors import InputError
 from trainer_image import history, losses, repeats, validation
 from trainer_image.history import Events, History, Pairs
 from trainer_image.inputs import Purchases, ranges
@@ -75,11 +76,12 @@ def fit(
         known = np.sort(rng.choice(known, CUSTOMERS, replace=False))
     encoded = {key: column[known] for key, column in encoded.items()}
     candidates = model.candidates()
-    moments = [_moment(model, past, encoded, candidates, *split) for split in _splits(past, rng)]
-    moments = [moment for moment in moments if len(moment.next_place)]
+    moments = _moments(model, past, encoded, candidates, rng)
     everybody = Events(np.repeat(np.arange(len(past.starts) - 1), np.diff(past.starts)), past.place, past.age)
     at_the_end = repeats.statistics(_pairs(everybody, len(model.catalogue)), len(model.catalogue))
     found = np.concatenate([moment.found for moment in moments])
+    if not len(found):  # nobody has bought twice: nothing to learn, but the trends
+        found = np.zeros((1, found.shape[1]), np.float32)
     mean, deviation = found.mean(axis=0, dtype=np.float64), found.std(axis=0, dtype=np.float64)
     network = Repeats(tf.constant(mean, tf.float32), tf.constant(deviation + 1e-3, tf.float32), at_the_end)
     step, averages = _step(network, candidates)
@@ -103,6 +105,20 @@ def fit(
         _assign(network, current)
     _assign(network, best)
     return {"moments": len(moments), "best_epoch": best_epoch, "seconds": time.monotonic() - started, "curve": curve}
+
+
+def _moments(
+    model: TwoTower, past: History, encoded: dict[str, np.ndarray], candidates: tf.Tensor, rng: np.random.Generator
+) -> list[Moment]:
+    """Those at which something came next; of a shop that sold nothing in the later part, hidden purchases."""
+    for splits in (_splits(past, rng), _splits(past._replace(in_time=False), rng)):
+        moments = [_moment(model, past, encoded, candidates, *split) for split in splits]
+        moments = [moment for moment in moments if len(moment.next_place)]
+        if moments:
+            return moments
+    found = f"{len(past.age):,} training purchases"
+    remedy = "Extract more data, or take the feature of kind history out of the feature config."
+    raise InputError("training split, with a feature of kind history", found, "some that can be hidden", remedy)
 
 
 def _splits(past: History, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:

@@ -1,6 +1,9 @@
 """Kind history: what is pooled, hidden and learned, and that the SavedModels answer by it."""
 
 import json
+import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ import numpy as np
 import pytest
 
 from components.common.errors import InputError
-from tests.trainer_image.conftest import Shop, write_shard
+from tests.trainer_image.conftest import Shop, vocabulary, write_shard
 from trainer_image.train import train
 
 import tensorflow as tf  # isort: skip  # after trainer_image, which chooses Keras
@@ -240,3 +243,74 @@ def test_queries_that_change_from_row_to_row(shop: Shop, tmp_path: Path) -> None
 def test_in_batch_is_refused(shop: Shop, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--loss"):
         train(shop.options(tmp_path / "model", feature_config=CONFIG, loss="in-batch"))
+
+
+@pytest.mark.parametrize("method", ["temporal", "random"])
+def test_a_shop_where_nobody_comes_back(shop: Shop, tmp_path: Path, method: str) -> None:
+    """One purchase each: there is no pair to learn repeats from, and customers of one product have none to hide."""
+    there = in_time(shop, tmp_path / "examples")
+    rows = {
+        split: [{**row, "cust_person_id": f"{split} {i}"} for i, row in enumerate(of_split)]
+        for split, of_split in there.rows.items()
+    }
+    for split, of_split in rows.items():
+        write_shard(tmp_path / "examples" / split / "part-00000-of-00001.tfrecord.gz", of_split)
+    document = json.loads(Path(there.metadata).read_text(encoding="utf-8"))
+    document["split"] = {"method": method}
+    Path(there.metadata).write_text(json.dumps(document), encoding="utf-8")
+    vocabularies = {"format_version": 1, "rows": len(rows["train"]), "features": vocabulary(rows["train"])}
+    (tmp_path / "vocabularies.json").write_text(json.dumps(vocabularies), encoding="utf-8")
+    alone = there._replace(vocabularies=str(tmp_path / "vocabularies.json"))
+    found = train(alone.options(tmp_path / "model", feature_config=CONFIG, epochs=2))
+    assert 0.3 < found["metrics"]["test_metrics"]["test_recall_5"] < 0.6  # nobody is known: by chance .42
+
+
+@pytest.mark.slow
+def test_two_devices_train_a_history_like_one(shop: Shop, tmp_path: Path) -> None:
+    program = (
+        "import json, sys; from trainer_image.options import Options; from trainer_image.train import train; "
+        "import tensorflow as tf; cpu = tf.config.list_physical_devices('CPU')[0]; "
+        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[1])); "
+        "train(Options(**json.loads(sys.argv[2])))"
+    )
+    metrics = []
+    for devices in (1, 2):
+        settings = {"epochs": 3, "batch_size": 100 // devices, "lr_scaling": "none", "learning_rate": 0.001}
+        options = shop.options(tmp_path / f"model-{devices}", feature_config=CONFIG, **settings)
+        command = [sys.executable, "-c", program, str(devices), json.dumps(asdict(options))]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        document = json.loads(Path(options.output_path, "model_metadata.json").read_text(encoding="utf-8"))
+        metrics.append(document["metrics"]["test_metrics"])
+    assert metrics[1] == pytest.approx(
+        metrics[0], abs=0.03
+    )  # of 200 rows: what was hidden is the same, rounding is not
+
+
+def test_a_killed_run_goes_on_to_the_same_model(trained: Any, tmp_path: Path) -> None:
+    """SIGTERM is seen after some steps; what is hidden depends on the number of the step, which goes on."""
+    there, _, document = trained
+    options = there.options(tmp_path / "model", feature_config=CONFIG, epochs=3, checkpoint_minutes=0.0)
+    command = [sys.executable, "-c", INTERRUPTED, json.dumps(asdict(options))]
+    first = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert first.returncode == 75, first.stderr
+    assert "continues from" in first.stdout
+    assert train(options)["model_version"] == document["model_version"]
+
+
+INTERRUPTED = """
+import json, os, signal, sys
+from trainer_image import loop, main
+from trainer_image.options import Options
+from trainer_image.train import train
+from trainer_image.preemption import Preempted
+trained = loop.train
+def interrupted(*arguments):
+    trained(*arguments)
+    os.kill(os.getpid(), signal.SIGTERM)
+loop.train = interrupted
+try:
+    train(Options(**json.loads(sys.argv[1])))
+except Preempted:
+    sys.exit(75)
+"""
