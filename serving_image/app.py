@@ -81,6 +81,7 @@ class App:
                 "products": len(model.catalogue),
                 "categories": model.catalogue.categories(),
                 "default_k": loaded.default_k,
+                "history": model.has_history,
                 "limits": self.service.limits._asdict(),
                 "households": loaded.households is not None,
                 "metrics": loaded.release.get("metrics", {}),

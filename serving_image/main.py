@@ -22,6 +22,7 @@ def serve(
     max_instances: int = Limits().instances,
     max_k: int = Limits().k,
     max_exclude: int = Limits().exclude,
+    max_history: int = Limits().history,
     max_batch: int = 256,
     max_waiting: int = 1024,
     body_seconds: float = 10.0,
@@ -41,11 +42,12 @@ def serve(
         max_instances: Instances of a request.
         max_k: Products an instance may ask for.
         max_exclude: Products an instance may exclude.
+        max_history: Purchases an instance may tell of, where the model takes a history.
         max_batch: Instances that a call of the model takes from several requests; 1 turns batching off.
         max_waiting: Instances that may wait for the model; requests beyond are answered 503.
         body_seconds: How long a request's body may take to arrive.
     """
-    limits = Limits(max_body, max_instances, max_k, max_exclude)
+    limits = Limits(max_body, max_instances, max_k, max_exclude, max_history)
     for flag, value in {**limits._asdict(), "batch": max_batch, "waiting": max_waiting}.items():
         expect_at_least(f"--max-{flag}", value, 1)
     server.run(

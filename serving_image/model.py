@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.common import storage
+from components.common import schema, storage
 from components.common.errors import InputError
 from serving_image.catalogue import NOTHING, TEXTS, Catalogue
-from serving_image.rows import OPTIONS, Column, Row
+from serving_image.histories import History
+from serving_image.rows import HISTORY, OPTIONS, Column, Row
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no CUDA notes on a CPU machine
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-RECOMMEND, EXCLUDING = "recommend", "recommend_excluding"
+RECOMMEND, EXCLUDING, FROM_HISTORY = "recommend", "recommend_excluding", "recommend_from_history"
+HISTORY_PRODUCTS, HISTORY_AGES = schema.HISTORY
 EXPORT_AGAIN = "Run the Exporter again, or name another release."
 DEFAULT_K = 100
-MAX_CELLS = 1 << 16  # rows times excluded products in one call
+MAX_CELLS = 1 << 16  # rows times excluded products and purchases in one call
 WARM_UP = (1, 2, 32)  # rows
 
 
@@ -54,17 +56,21 @@ class Model:
         self.dtypes = {name: inputs[name].dtype for name in names}
         self._recommend = _slim(signatures[RECOMMEND])
         self._excluding = _slim(signatures[EXCLUDING])
+        # A customer's column may have the name, and keeps it.
+        self.has_history = FROM_HISTORY in signatures and HISTORY not in names
+        self._from_history: Any = _slim(signatures[FROM_HISTORY]) if self.has_history else None
         self.catalogue = self._products(signatures[RECOMMEND])
         self.default_k = min(int(defaults.get("k", DEFAULT_K)), len(self.catalogue))
 
     def __call__(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """The answer to each row: see `Catalogue.answers`."""
-        plain = [place for place, row in enumerate(rows) if not row.exclude and not row.category]
+        plain = [place for place, row in enumerate(rows) if not row.exclude and not row.category and not row.history]
         if len(plain) == len(rows):
             return self._answers(rows)
         answers: list[Any] = [None] * len(rows)
-        picky = [place for place, row in enumerate(rows) if row.exclude or row.category]
-        for places in ([plain] if plain else []) + self._parts(rows, picky):
+        picky = [place for place, row in enumerate(rows) if (row.exclude or row.category) and not row.history]
+        telling = [place for place, row in enumerate(rows) if row.history]
+        for places in ([plain] if plain else []) + self._parts(rows, picky) + self._parts(rows, telling):
             for place, answer in zip(places, self._answers([rows[place] for place in places]), strict=True):
                 answers[place] = answer
         return answers
@@ -75,13 +81,14 @@ class Model:
         for size in WARM_UP:
             self([row] * size)
             self([row._replace(exclude=(int(self.catalogue.ids[0]),))] * size)
+            if self.has_history:
+                self([row._replace(history=History([int(self.catalogue.ids[0])], [1.0]))] * size)
 
     def _parts(self, rows: Sequence[Row], places: list[int]) -> list[list[int]]:
-        """Places of rows with exclusions, in calls of bounded memory: few rows where one of them excludes much."""
+        """Places of rows that exclude or tell, in calls of bounded memory: few rows where one of them says much."""
         parts: list[list[int]] = []
-        widest = 0
-        for place in sorted(places, key=lambda place: len(rows[place].exclude)):
-            widest = len(rows[place].exclude)
+        for place in sorted(places, key=lambda place: _width(rows[place])):
+            widest = _width(rows[place])
             if not parts or (len(parts[-1]) + 1) * widest > MAX_CELLS:
                 parts.append([])
             parts[-1].append(place)
@@ -96,15 +103,19 @@ class Model:
             for column, values in zip(self.columns, zip(*(row.values for row in rows), strict=True), strict=True)
         }
         inputs["k"] = tf.constant(ks if min(ks) < max(ks) else ks[:1], tf.int32)
-        if rows[0].exclude or rows[0].category:
-            known = [[product for product in row.exclude if product in self.catalogue.known] for row in rows]
-            width = max(1, *map(len, known))
-            padded = [products + [NOTHING] * (width - len(products)) for products in known]
-            inputs["exclude"] = tf.constant(np.array(padded, np.int64).reshape(len(rows), width))
+        history = [row.history for row in rows if row.history] if rows[0].history else []
+        if not (history or rows[0].exclude or rows[0].category):
+            ids, scores = self._recommend(inputs)
+            return self.catalogue.answers(ids.numpy(), scores.numpy(), ks)
+        known = [[product for product in row.exclude if product in self.catalogue.known] for row in rows]
+        inputs["exclude"] = tf.constant(_padded(known, NOTHING, np.int64))
+        if history:
+            inputs[HISTORY_PRODUCTS] = tf.constant(_padded([told.products for told in history], NOTHING, np.int64))
+            inputs[HISTORY_AGES] = tf.constant(_padded([told.ages for told in history], 0, np.float32))
+            ids, scores = self._from_history(inputs)
+        else:
             inputs["category"] = tf.constant([row.category for row in rows])
             ids, scores = self._excluding(inputs)
-        else:
-            ids, scores = self._recommend(inputs)
         return self.catalogue.answers(ids.numpy(), scores.numpy(), ks)
 
     def _products(self, signature: Any) -> Catalogue:
@@ -120,6 +131,16 @@ class Model:
             if len(ids) < k or not found.all():
                 return Catalogue(ids[found], {name: outputs[name][found] for name in TEXTS})
             k *= 2
+
+
+def _width(row: Row) -> int:
+    return len(row.exclude) + (len(row.history.products) if row.history else 0)
+
+
+def _padded(rows: Sequence[Sequence[float]], filler: int, dtype: Any) -> np.ndarray:
+    """[B, E] of B lists, filled up to the longest; E is at least 1."""
+    width = max(1, *map(len, rows))
+    return np.array([[*row, *[filler] * (width - len(row))] for row in rows], dtype)
 
 
 def _load(folder: str) -> Any:

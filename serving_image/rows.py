@@ -1,28 +1,29 @@
 """Request bodies to rows: what a model is asked, checked field by field."""
 
 import json
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
+from serving_image import histories
+from serving_image.checks import CHECKS, INT64, PRODUCT, expect_known, refusal
+from serving_image.histories import History
 from serving_image.refusals import Refusal, shown
 
-INT64 = 1 << 63
-FLOAT32 = 3.4028234663852886e38  # the largest
 FIELDS = ("instances", "parameters")
 OPTIONS = ("k", "exclude", "category")
-CORRECT = "Correct the request."
+HISTORY = "history"  # a further option, of models that have one
 
 
 class Limits(NamedTuple):
-    """What one request may ask: bytes of its body, instances, products an instance, and products it excludes."""
+    """What one request may ask: bytes of its body, instances; of an instance products, exclusions and purchases."""
 
     body: int = 1 << 20
     instances: int = 256
     k: int = 1000
     exclude: int = 1000
+    history: int = 1000
 
 
 class Column(NamedTuple):
@@ -34,12 +35,13 @@ class Column(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One instance: the values of all columns, and which products are wanted."""
+    """One instance: the values of all columns, which products are wanted, and the purchases that it tells of."""
 
     values: tuple[Any, ...]
     k: int
     exclude: Sequence[int]
     category: str
+    history: History | None = None
 
 
 class Reader:
@@ -49,15 +51,17 @@ class Reader:
         columns: The columns that an instance may have, in the order of `Row.values`.
         limits: Beyond them a request is refused.
         default_k: Products an instance gets that does not say.
+        has_history: Whether the model takes a history.
     """
 
-    def __init__(self, columns: Sequence[Column], limits: Limits, default_k: int):
-        self.limits, self.default_k = limits, default_k
+    def __init__(self, columns: Sequence[Column], limits: Limits, default_k: int, has_history: bool = False):
+        self.limits, self.default_k, self.has_history = limits, default_k, has_history
         self.columns = [(column.name, CHECKS[column.kind], column.default) for column in columns]
 
     def read(self, body: bytes) -> list[Row]:
         """The rows of {"instances": [{column: …, "k": 10, "exclude": [1], "category": "…"}], "parameters": {"k": 10}}.
 
+        In place of the category there may be a "history": [{"product_id": 1, "days": 2.5}], see `histories.read`.
         Everything in an instance is optional; null is as good as nothing. An unknown field is refused: a column whose
         name has a slip would silently cost quality.
 
@@ -66,28 +70,31 @@ class Reader:
         """
         document = _parsed(body)
         if type(document) is not dict:
-            raise _refusal("the body", shown(document), "a JSON object with the field instances")
+            raise refusal("the body", shown(document), "a JSON object with the field instances")
         instances, parameters = document.get("instances"), document.get("parameters")
         if type(instances) is not list or not instances:
             found = shown(instances) if "instances" in document else "nothing"
-            raise _refusal("instances", found, "a list of at least one object")
+            raise refusal("instances", found, "a list of at least one object")
         if len(instances) > self.limits.instances:
             found, expected = f"{len(instances)} instances", f"at most {self.limits.instances} a request"
             raise Refusal(413, "instances", found, expected, "Send them in several requests.")
         k, keys = self.default_k, len(document)
         if parameters is not None:
             if type(parameters) is not dict:
-                raise _refusal("parameters", shown(parameters), "an object")
+                raise refusal("parameters", shown(parameters), "an object")
             keys += len(parameters)
             k = self._k(parameters.pop("k", None), "parameters.k", k)
-        _expect_known(document, FIELDS, "the body")
-        _expect_known(parameters or {}, (), "parameters", ("k",))
+        expect_known(document, FIELDS, "the body")
+        expect_known(parameters or {}, (), "parameters", ("k",))
         rows = []
         for place, instance in enumerate(instances):
             if type(instance) is not dict:
-                raise _refusal(f"instances[{place}]", shown(instance), "an object")
+                raise refusal(f"instances[{place}]", shown(instance), "an object")
             keys += len(instance)
-            rows.append(self._row(instance, place, k))
+            row = self._row(instance, place, k)
+            if row.history:
+                keys += row.history.keys
+            rows.append(row)
         if body.count(b":") != keys:  # a colon a key, unless one is in a text or a key came twice
             _expect_unique(body)
         return rows
@@ -101,7 +108,7 @@ class Reader:
             else:
                 expected = check(value)
                 if expected:
-                    raise _refusal(f"instances[{place}].{name}", shown(value), expected)
+                    raise refusal(f"instances[{place}].{name}", shown(value), expected)
             values.append(value)
         if not instance:
             return Row(tuple(values), k, (), "")
@@ -109,61 +116,50 @@ class Reader:
         exclude = self._exclude(instance.pop("exclude", None), f"instances[{place}].exclude")
         category = instance.pop("category", None) or ""
         if type(category) is not str:
-            raise _refusal(f"instances[{place}].category", shown(category), "a text")
+            raise refusal(f"instances[{place}].category", shown(category), "a text")
+        history = self._history(instance.pop(HISTORY, None), f"instances[{place}]", category)
         if instance:
-            known = (*(name for name, _, _ in self.columns), *OPTIONS)
-            _expect_known(instance, (), f"instances[{place}]", known)
-        return Row(tuple(values), k, exclude, category)
+            further = (HISTORY,) if self.has_history else ()
+            known = (*(name for name, _, _ in self.columns), *OPTIONS, *further)
+            expect_known(instance, (), f"instances[{place}]", known)
+        return Row(tuple(values), k, exclude, category, history)
 
     def _k(self, value: Any, where: str, default: int) -> int:
         if value is None:
             return default
         if type(value) is not int or not 1 <= value <= self.limits.k:
-            raise _refusal(where, shown(value), f"a whole number from 1 to {self.limits.k}")
+            raise refusal(where, shown(value), f"a whole number from 1 to {self.limits.k}")
         return value
 
     def _exclude(self, value: Any, where: str) -> Sequence[int]:
         if value is None:
             return ()
         if type(value) is not list:
-            raise _refusal(where, shown(value), "a list of product ids")
+            raise refusal(where, shown(value), "a list of product ids")
         if len(value) > self.limits.exclude:
-            raise _refusal(where, f"{len(value)} products", f"at most {self.limits.exclude}")
+            raise refusal(where, f"{len(value)} products", f"at most {self.limits.exclude}")
         for place, product in enumerate(value):
             if type(product) is not int or not -INT64 <= product < INT64:
-                raise _refusal(f"{where}[{place}]", shown(product), "a product id, a whole number of 64 bits")
+                raise refusal(f"{where}[{place}]", shown(product), PRODUCT)
         return value
 
-
-def _expect_known(fields: dict[str, Any], known: tuple[str, ...], where: str, further: tuple[str, ...] = ()) -> None:
-    """Raises Refusal where an object has a field that is not known; `further` have been taken out of it."""
-    for name in fields:
-        if name not in known:
-            raise _refusal(where, f"an unknown field {shown(name)}", f"only {', '.join((*known, *further))}")
-
-
-def _text(value: Any) -> str:
-    """Nothing if the value is right, else what was expected. Numbers are no ids: 007 and 7 would be one customer."""
-    return "" if type(value) is str else "a text, in quotes"
-
-
-def _integer(value: Any) -> str:
-    return "" if type(value) is int and -INT64 <= value < INT64 else "a whole number of 64 bits"
-
-
-def _number(value: Any) -> str:
-    right = type(value) in (int, float) and math.isfinite(value) and abs(value) <= FLOAT32
-    return "" if right else "a number that fits in 32 bits"
-
-
-CHECKS: dict[str, Callable[[Any], str]] = {"string": _text, "int64": _integer, "float": _number}
+    def _history(self, value: Any, where: str, category: str) -> History | None:
+        if value is None or value == []:  # also of a model that takes none
+            return None
+        if not self.has_history:
+            remedy = "Leave it out, or serve a release that takes a history."
+            raise Refusal(400, f"{where}.{HISTORY}", shown(value), "none, this model takes no history", remedy)
+        if category:
+            expected = "none beside a history, from which this model answers of all categories"
+            raise Refusal(400, f"{where}.category", shown(category), expected, "Leave one of the two out.")
+        return histories.read(value, f"{where}.{HISTORY}", self.limits.history)
 
 
 def _parsed(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _refusal(f"the body, {_place(error)}", error.msg, "JSON in UTF-8, all of its numbers finite") from None
+        raise refusal(f"the body, {_place(error)}", error.msg, "JSON in UTF-8, all of its numbers finite") from None
 
 
 def _place(error: orjson.JSONDecodeError) -> str:
@@ -178,14 +174,10 @@ def _expect_unique(body: bytes) -> None:
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             again = next(name for name in names if names.count(name) > 1)
-            raise _refusal("the body", f"the field {shown(again)} twice in one object", "every field once")
+            raise refusal("the body", f"the field {shown(again)} twice in one object", "every field once")
         return found
 
     try:
         json.loads(body, object_pairs_hook=unique)
     except RecursionError:  # in the first of two fields of a name: the second was what was checked
-        raise _refusal("the body", "deep nesting", "one object an instance") from None
-
-
-def _refusal(where: str, found: str, expected: str) -> Refusal:
-    return Refusal(400, where, found, expected, CORRECT)
+        raise refusal("the body", "deep nesting", "one object an instance") from None

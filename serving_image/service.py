@@ -24,7 +24,7 @@ class Loaded:
     def __init__(self, model: Model, release: dict[str, Any], households: Households | None, service: "Service"):
         self.model, self.release, self.households = model, release, households
         self.default_k = min(model.default_k, service.limits.k)
-        self.reader = Reader(model.columns, service.limits, self.default_k)
+        self.reader = Reader(model.columns, service.limits, self.default_k, model.has_history)
         self.batcher: Batcher[Row, dict[str, Any]] = Batcher(
             model, service.max_batch, service.max_waiting, service.metrics.called
         )

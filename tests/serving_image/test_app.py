@@ -206,7 +206,8 @@ def test_too_many_waiting(model: Model) -> None:
 
 def test_what_a_client_needs_to_know(service: Service) -> None:
     about = get(service, "/model").json()
-    assert about["limits"] == {"body": 4096, "instances": 8, "k": 30, "exclude": 20}
+    assert about["limits"] == {"body": 4096, "instances": 8, "k": 30, "exclude": 20, "history": 1000}
+    assert about["history"] is False
     assert about["default_k"] == 30  # the model's is 40, all of its products
     assert [column["name"] for column in about["columns"]] == ["city", "cust_person_id", "revenue"]
     assert (about["products"], about["households"], about["metrics"]) == (40, False, {"recall_10": {"value": 0.25}})
