@@ -4,7 +4,8 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from components.common import storage
-from trainer_image.export_history import Customers, Products, function
+from components.common.named_inputs import named_inputs
+from trainer_image.export_history import Customers, Products
 from trainer_image.features import Encoder
 from trainer_image.history import History
 from trainer_image.model import DTYPES, TwoTower
@@ -70,5 +71,5 @@ def _write_with_history(folder: str, model: TwoTower, past: History, repeats: Re
         ("candidate_model", products, products.embed, products.specs()),
         ("saved_model", customers, retrieve, customers.specs()),
     ):
-        module.serve = function(serve, given)  # its captures are saved with the module
+        module.serve = named_inputs(serve, given)  # its captures are saved with the module
         tf.saved_model.save(module, storage.join(folder, name), {"serving_default": module.serve})

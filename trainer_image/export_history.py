@@ -1,7 +1,5 @@
 """SavedModels of a model with a history, which carry what each customer bought in training."""
 
-import inspect
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -110,23 +108,3 @@ class Products(tf.Module):
     def specs(self) -> dict[str, tf.Tensor | tf.TensorSpec]:
         columns = {**self.encoder.columns, schema.PRODUCT: "int64"}
         return {column: tf.TensorSpec([None], DTYPES[kind], column) for column, kind in columns.items()}
-
-
-def function(call: Callable[..., Tensors], given: Mapping[str, tf.Tensor | tf.TensorSpec]) -> Any:
-    """A tf.function with named inputs; a tensor among them is its input's default.
-
-    tf.saved_model.save takes a signature's defaults from those of the Python function.
-    """
-    names = list(given)
-
-    def named(*values: tf.Tensor) -> Tensors:
-        return call(**dict(zip(names, values, strict=True)))
-
-    parameters, specs = [], []
-    for name, value in given.items():
-        is_spec = isinstance(value, tf.TensorSpec)
-        default = inspect.Parameter.empty if is_spec else value
-        parameters.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
-        specs.append(value if is_spec else tf.TensorSpec([None] * len(value.shape), value.dtype, name))
-    named.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return tf.function(named, input_signature=specs)

@@ -1,14 +1,11 @@
 """Builds the served model from the Trainer's SavedModels: a TFRS index of the catalogue over the query tower."""
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
 from components.common import queries, saved_models, schema
 from components.common.errors import InputError
+from components.common.named_inputs import named_inputs
 from components.common.saved_models import OWN_PRODUCTS, OWN_SCORES
 from components.exporter.catalogue import Catalogue
 from components.exporter.catalogue_index import CatalogueIndex
@@ -79,14 +76,14 @@ class ServingModel(tf.Module):
         exclude = {EXCLUDE: tf.zeros([1, 0], tf.int64)}
         excluding = {**exclude, CATEGORY: tf.constant([""])}
         product = {schema.PRODUCT: tf.TensorSpec([None], tf.int64)}
-        self.recommend = _function(self._recommend, {**customer, K: most})
-        self.recommend_excluding = _function(self._recommend, {**customer, K: most, **excluding})
-        self.similar_products = _function(self._similar, {**product, K: most})
-        self.query_embedding = _function(lambda **raw: self._asked(raw), customer)
-        self.candidate_embedding = _function(self._embed_candidate, candidate_model.specs)
+        self.recommend = named_inputs(self._recommend, {**customer, K: most})
+        self.recommend_excluding = named_inputs(self._recommend, {**customer, K: most, **excluding})
+        self.similar_products = named_inputs(self._similar, {**product, K: most})
+        self.query_embedding = named_inputs(lambda **raw: self._asked(raw), customer)
+        self.candidate_embedding = named_inputs(self._embed_candidate, candidate_model.specs)
         if self.has_history:
             history = {HISTORY_PRODUCTS: tf.zeros([1, 0], tf.int64), HISTORY_AGES: tf.zeros([1, 0])}
-            self.recommend_from_history = _function(self._recommend, {**customer, **history, K: most, **exclude})
+            self.recommend_from_history = named_inputs(self._recommend, {**customer, **history, K: most, **exclude})
 
     def _asked(self, raw: Tensors, history: tuple[tf.Tensor, tf.Tensor] | None = None) -> Tensors:
         """What the query tower says of B rows: `embedding` [B, D] and, with a history, the own terms [B, H].
@@ -199,26 +196,6 @@ def _rows(*given: tf.Tensor) -> tf.Tensor:
 def _table(keys: tf.Tensor, values: tf.Tensor) -> tf.lookup.StaticHashTable:
     """-1 for other keys."""
     return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), -1)
-
-
-def _function(function: Callable[..., Tensors], inputs: Mapping[str, tf.Tensor | tf.TensorSpec]) -> Any:
-    """A tf.function with named inputs; a tensor among them is its input's default.
-
-    tf.saved_model.save takes a signature's defaults from those of the Python function, so it is given a parameter for
-    each input.
-    """
-    names = list(inputs)
-
-    def named(*values: tf.Tensor) -> Tensors:
-        return function(**dict(zip(names, values, strict=True)))
-
-    parameters, specs = [], []
-    for name, value in inputs.items():
-        default = inspect.Parameter.empty if isinstance(value, tf.TensorSpec) else value
-        parameters.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
-        specs.append(tf.TensorSpec([None] * len(value.shape), value.dtype, name))
-    named.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return tf.function(named, input_signature=specs)
 
 
 def write(folder: str, model: ServingModel) -> None:
