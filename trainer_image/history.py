@@ -20,6 +20,8 @@ from trainer_image.inputs import Purchases
 
 KEY = "history"
 KEPT = 0.8  # share of a customer's products that a step sees; .7 to .9 do equally well on the demo's validation split
+EMPTY = 0.02  # share of customers of whom a step sees nothing, so that the model knows what to say to a new one
+WHOLE = -1  # stands for all products of a customer
 DAY = 86_400
 
 
@@ -166,14 +168,17 @@ def pooled(candidates: tf.Tensor, row: tf.Tensor, place: tf.Tensor, count: tf.Te
 
 
 def is_kept(customer: tf.Tensor, place: tf.Tensor, step: tf.Tensor, seed: int) -> tf.Tensor:
-    """bool [P]: which pairs a step sees. A hash, so that it depends on nothing but pair, step and seed.
+    """bool [P]: which pairs a step sees. By hashes, so that it depends on nothing but pair, step and seed."""
+    shown = _uniform(customer, tf.fill(tf.shape(place), WHOLE), step, seed) >= EMPTY
+    return shown & (_uniform(customer, place, step, seed) < KEPT)
 
-    The mixing is that of MurmurHash3's 32-bit finalizer, by Austin Appleby, once for each of the parts.
-    """
+
+def _uniform(customer: tf.Tensor, place: tf.Tensor, step: tf.Tensor, seed: int) -> tf.Tensor:
+    """float64 [P] in [0, 1): MurmurHash3's 32-bit finalizer, by Austin Appleby, once for each of the parts."""
     hashed = tf.fill(tf.shape(place), tf.constant(seed % (1 << 32), tf.uint32))
     for part in (customer, place, tf.fill(tf.shape(place), step)):
         hashed = _mixed(tf.bitwise.bitwise_xor(hashed, tf.cast(part, tf.uint32)))
-    return tf.cast(hashed, tf.float64) < KEPT * 2.0**32
+    return tf.cast(hashed, tf.float64) / 2.0**32
 
 
 def _mixed(x: tf.Tensor) -> tf.Tensor:
@@ -190,4 +195,6 @@ def target_weight(count: Any) -> Any:
 
 def expected_targets(purchases: Purchases, queries: int) -> float:
     """What all targets of a step of so many queries weigh, in expectation."""
-    return float((1 - KEPT) * target_weight(purchases.times.astype(np.float64)).sum() * queries / purchases.groups)
+    return float(
+        (1 - KEPT * (1 - EMPTY)) * target_weight(purchases.times.astype(np.float64)).sum() * queries / purchases.groups
+    )

@@ -29,4 +29,4 @@ def named_inputs(
         parameters.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
         specs.append(tf.TensorSpec([None] * len(value.shape), value.dtype, name))
     named.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return tf.function(named, input_signature=specs)
+    return tf.function(named, input_signature=specs, autograph=False)  # there is nothing to convert
