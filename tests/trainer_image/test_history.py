@@ -233,6 +233,16 @@ def test_the_same_seed_gives_the_same_model(trained: Any, tmp_path: Path) -> Non
     assert again["metrics"] == document["metrics"]
 
 
+def test_a_warm_start_carries_the_towers(trained: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    there, folder, document = trained
+    settings = {"epochs": 1, "learning_rate": 1e-6, "warm_start_from": str(folder)}
+    again = train(there.options(tmp_path / "model", feature_config=CONFIG, **settings))
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["query", "Dense", "layers", "carried"] in said  # those of the history too, without a "but"
+    metrics = [found["metrics"]["test_metrics"]["test_recall_5"] for found in (document, again)]
+    assert metrics[1] == pytest.approx(metrics[0], abs=0.03)
+
+
 def test_queries_that_change_from_row_to_row(shop: Shop, tmp_path: Path) -> None:
     config = (
         Path(CONFIG)
