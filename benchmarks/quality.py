@@ -187,7 +187,7 @@ def _table(log: str, by_config: Mapping[str, Trainings], seeds: int, peer: Mappi
     table = Table(title=f"{log}: {unit}, {seeds} seeds; explore: {first['explore_share']:.0%} of them, never bought")
     table.add_column("")
     for column in columns:
-        table.add_column(column.replace("_recall", "").replace("recall", "").replace("_", " @"), justify="right")
+        table.add_column(_heading(column), justify="right")
     for heading in TIMES.values():
         table.add_column(heading, justify="right")
     for config, runs in by_config.items():
@@ -202,6 +202,12 @@ def _table(log: str, by_config: Mapping[str, Trainings], seeds: int, peer: Mappi
         cells = [f"{peer['recall_10']:.4f}" if column == "recall_10" else "" for column in columns]
         table.add_row(f"{PEER}, {peer['epochs']} epochs", *cells, f"{peer['seconds']:.0f}")
     return table
+
+
+def _heading(column: str) -> str:
+    """ "explore @10" of "explore_recall_10"."""
+    name, _, k = column.rpartition("_")
+    return f"{name.removesuffix('recall').replace('_', ' ').strip()} @{k}".strip()
 
 
 def _cell(found: Mapping[str, float | None] | None, digits: int) -> str:
