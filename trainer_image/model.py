@@ -130,10 +130,10 @@ class TwoTower(tf.Module):
             rows: B.
             candidates: From `candidates`.
         """
-        products = len(self.catalogue)
+        products, candidates = len(self.catalogue), tf.cast(candidates, tf.float32)
         pairs = history.pairs(events, products, repetition.HALF_LIVES)
         pooled = history.pooled(candidates, pairs.row, pairs.place, pairs.count, rows)
-        queries = self.query_tower({**encoded, history.KEY: pooled})
+        queries = tf.cast(self.query_tower({**encoded, history.KEY: pooled}), tf.float32)
         if self.repeats is None:
             return Answer(queries, pairs.row, pairs.place, tf.zeros_like(pairs.count))
         fit = tf.reduce_sum(tf.gather(queries, pairs.row) * tf.gather(candidates, pairs.place), axis=1)

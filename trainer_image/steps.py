@@ -29,14 +29,14 @@ def loss_function(
     """
 
     def hidden(batch: Batch) -> tf.Tensor:
-        candidates = model.candidates()
+        candidates = tf.cast(model.candidates(), tf.float32)  # whatever precision the towers have
         pairs = batch.pair_query, batch.pair_candidate
         customer = tf.gather(batch.queries[history.KEY], batch.pair_query)
         bought = batch.pair_count > 0
         kept = history.is_kept(customer, batch.pair_candidate, tf.cast(clock, tf.int32), seed) & bought
         seen = tf.where(kept, batch.pair_count, 0.0)
         pooled = history.pooled(candidates, *pairs, seen, tf.shape(batch.queries[history.KEY])[0])
-        queries = model.query_tower({**batch.queries, history.KEY: pooled}) / temperature
+        queries = tf.cast(model.query_tower({**batch.queries, history.KEY: pooled}), tf.float32) / temperature
         return losses.others(queries, candidates, *pairs, history.target_weight(batch.pair_count), kept)
 
     def full_catalogue(batch: Batch) -> tf.Tensor:

@@ -89,7 +89,7 @@ def embeddings(model: TwoTower, purchases: Purchases) -> Embeddings:
 
 
 def _with_history(model: TwoTower, past: history.History, queries: dict[str, np.ndarray]) -> Embeddings:
-    candidates = model.candidates()
+    candidates = tf.cast(model.candidates(), tf.float32)
     rows, parts = queries[history.KEY], []
     for start in range(0, len(rows), HISTORIES):
         part = {key: tf.constant(column[start : start + HISTORIES]) for key, column in queries.items()}

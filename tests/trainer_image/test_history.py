@@ -254,6 +254,11 @@ def test_queries_that_change_from_row_to_row(shop: Shop, tmp_path: Path) -> None
     assert not (tmp_path / "model").exists()
 
 
+def test_towers_in_bfloat16(shop: Shop, tmp_path: Path) -> None:
+    document = train(shop.options(tmp_path / "model", feature_config=CONFIG, epochs=2, precision="bfloat16"))
+    assert document["metrics"]["test_metrics"]["test_recall_5"] > 0.75  # by chance .42
+
+
 def test_in_batch_is_refused(shop: Shop, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--loss"):
         train(shop.options(tmp_path / "model", feature_config=CONFIG, loss="in-batch"))
