@@ -115,9 +115,13 @@ def _loss(options: Options, features: Features, purchases: Purchases, replicas: 
     """The loss that was asked for, or the cheaper one; with a history it is always over the full catalogue."""
     config, encoders = features
     if history.KEY in encoders.query.widths:
-        if options.loss == "in-batch":
-            remedy = "Choose --loss auto, or take the feature of kind history out of the feature config."
-            raise InputError("--loss", "in-batch, with a history", "full-catalogue or auto", remedy)
+        for flag, refused, expected in (
+            ("--loss in-batch", options.loss == "in-batch", "full-catalogue or auto: products are hidden among all"),
+            ("--jit-compile", options.jit_compile, "no XLA, which lacks the sparse product that pools a history"),
+        ):
+            if refused:
+                remedy = "Leave it out, or take the feature of kind history out of the feature config."
+                raise InputError(flag, "a feature config with a history", expected, remedy)
         return "full-catalogue"
     if options.loss != "auto":
         return options.loss

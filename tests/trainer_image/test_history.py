@@ -259,9 +259,11 @@ def test_towers_in_bfloat16(shop: Shop, tmp_path: Path) -> None:
     assert document["metrics"]["test_metrics"]["test_recall_5"] > 0.75  # by chance .42
 
 
-def test_in_batch_is_refused(shop: Shop, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--loss"):
-        train(shop.options(tmp_path / "model", feature_config=CONFIG, loss="in-batch"))
+@pytest.mark.parametrize("flag", [{"loss": "in-batch"}, {"jit_compile": True}])
+def test_what_a_history_cannot_have(shop: Shop, tmp_path: Path, flag: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"--{next(iter(flag)).replace('_', '-')}"):
+        train(shop.options(tmp_path / "model", feature_config=CONFIG, **flag))
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("method", ["temporal", "random"])
