@@ -5,12 +5,12 @@ from typing import Any
 import tensorflow as tf
 
 from components.common import schema
+from components.common.saved_models import OWN_PRODUCTS, OWN_SCORES
 from trainer_image import history, inputs
 from trainer_image.history import Events, History
 from trainer_image.model import DTYPES, Answer, TwoTower
 from trainer_image.repeats import Repeats
 
-PADDING = -1  # in place of a product
 PRODUCTS, AGES = schema.HISTORY
 
 Tensors = dict[str, tf.Tensor]
@@ -69,8 +69,8 @@ class Customers(tf.Module):
         row = tf.cast(answer.row, tf.int64)
         return {
             "embedding": answer.queries,
-            "own_products": padded(ids, tf.constant(PADDING, tf.int64)),
-            "own_scores": padded(answer.score, 0.0),
+            OWN_PRODUCTS: padded(ids, tf.constant(schema.NO_PRODUCT, tf.int64)),
+            OWN_SCORES: padded(answer.score, 0.0),
         }
 
     def retrieve(self, k: int, **raw: tf.Tensor) -> Tensors:

@@ -97,6 +97,7 @@ def fitted(options: Options, features: Features, given: Given, checkpoints: Chec
     model, updates, step = _built(options, features, given, sampler, shares)
     identity = resume.identity(options, features.config, given.loss, given.replicas, bought, catalogue)
     state = resume.restored(checkpoints, model, updates, identity, given.distribution)
+    held_out = validation.sampled(given.purchases["validation"], len(catalogue), options.seed)
     beginning = _begin(options, model, state, given.products, checkpoints.folder)
     with _progress(options, given, shares, state, logs) as progress:
         progress.say(beginning)
@@ -107,7 +108,7 @@ def fitted(options: Options, features: Features, given: Given, checkpoints: Chec
                 step=step,
                 sampler=sampler,
                 distribution=given.distribution,
-                validation=validation.sampled(given.purchases["validation"], len(catalogue), options.seed),
+                validation=held_out,
                 progress=progress,
                 checkpoints=checkpoints,
                 identity=identity,
@@ -122,7 +123,7 @@ def fitted(options: Options, features: Features, given: Given, checkpoints: Chec
     model = _in_float32(options, features, given, model)
     repeated = {}
     if given.history:
-        repeated["repeats"] = repeats_fit.fit(model, given.history, given.purchases, options.seed, progress.say)
+        repeated["repeats"] = repeats_fit.fit(model, given.history, bought, held_out, options.seed, progress.say)
     training = {
         "rows": bought.rows,
         "queries": bought.groups,

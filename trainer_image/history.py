@@ -29,7 +29,7 @@ class Events(NamedTuple):
     """E purchases of B queries.
 
     Attributes:
-        row: int32 [E], ascending: the query of each.
+        row: int32 [E], the query of each.
         place: int32 [E], the product, as an index of the catalogue.
         age: float32 [E], days ago.
     """
@@ -73,10 +73,6 @@ class History(NamedTuple):
     age: np.ndarray
     days: float
     in_time: bool
-
-    @property
-    def customers(self) -> int:
-        return len(self.starts) - 2
 
     def of(self, rows: np.ndarray) -> Events:
         """The purchases of some rows, as queries 0 to len(rows) - 1."""

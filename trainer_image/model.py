@@ -59,7 +59,7 @@ class Answer(NamedTuple):
 
     Attributes:
         queries: float32 [B, D].
-        row, place: int32 [P], query and product of each pair; ordered by query.
+        row, place: int32 [P], query and product of each pair, in the order of their first purchase.
         score: float32 [P].
     """
 

@@ -17,7 +17,6 @@ from trainer_image.history import Pairs
 HALF_LIVES = (10.0, 30.0, 90.0)  # days
 RECENT = 1  # the half-life, of those, of what sold lately
 HIDDEN = 32
-NEVER = 1000.0  # days, for customers without a purchase
 
 
 class Statistics(NamedTuple):

@@ -2,7 +2,7 @@
 
 It learns from moments of the past: what was known then, and what was bought next. Where the splits follow each other in
 time, the moments are spread over the later part of the training period, and what was bought next is that of a tenth of
-it. Where the splits are random, a moment hides as large a part of the purchases as the splits do. Nothing is read but
+it. Where the splits are random, a moment hides a fifth of the purchases. Nothing is read but
 the training split; the validation split says when to stop.
 """
 
@@ -53,14 +53,15 @@ class Moment(NamedTuple):
 
 
 def fit(
-    model: TwoTower, past: History, purchases: dict[str, Purchases], seed: int, say: Callable[[str], None]
+    model: TwoTower, past: History, bought: Purchases, held_out: Purchases, seed: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Gives the model its `repeats`, with the weights of the best epoch.
 
     Args:
         model: With trained towers and a history.
         past: That history.
-        purchases: {split: purchases}, encoded.
+        bought: Of the training split.
+        held_out: What is validated after every epoch.
         seed: Of the weights and the order.
         say: Takes a line for each epoch.
 
@@ -70,7 +71,7 @@ def fit(
     started = time.monotonic()
     rng = np.random.default_rng([seed, 1])
     keras.utils.set_random_seed(seed)
-    encoded = purchases["train"].queries
+    encoded = bought.queries
     known = np.flatnonzero(encoded[history.KEY] > 0)
     if len(known) > CUSTOMERS:
         known = np.sort(rng.choice(known, CUSTOMERS, replace=False))
@@ -91,7 +92,7 @@ def fit(
         current = [weight.numpy() for weight in network.weights]
         _assign(network, [average.numpy() for average in averages])
         model.repeats = network
-        recalls = validation.validate(model, purchases["validation"]).recalls
+        recalls = validation.validate(model, held_out).recalls
         seconds = time.monotonic() - started
         found_in_words = " ".join(f"@{k} {value:.3f}" for k, value in recalls.items())
         say(f"repeats {epoch:>3}/{EPOCHS}  loss {loss:.4f}  validation recall {found_in_words}  {seconds:.0f} s")

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from components.common import ranking
 from components.common.dot_products import DotProducts
-from components.common.own_scores import OwnScores
 from components.common.own_terms import OwnTerms
 from trainer_image import history, inputs
 from trainer_image.divergence import diverged
@@ -64,9 +63,7 @@ class Embeddings(NamedTuple):
 
     def scores(self) -> DotProducts:
         """For `ranking.count_better`."""
-        if self.own is None:
-            return ranking.embedding_scores(self.queries, self.candidates)
-        return OwnScores(self.queries, self.candidates, self.own)
+        return ranking.embedding_scores(self.queries, self.candidates, self.own)
 
 
 def embeddings(model: TwoTower, purchases: Purchases) -> Embeddings:
@@ -77,8 +74,8 @@ def embeddings(model: TwoTower, purchases: Purchases) -> Embeddings:
     Raises:
         InputError: a number is not finite any more.
     """
-    catalogue = {key: value.numpy() for key, value in model.encoded_catalogue.items()}
     if model.history is None:
+        catalogue = {key: value.numpy() for key, value in model.encoded_catalogue.items()}
         found = Embeddings(embed(model.query_tower, purchases.queries), embed(model.candidate_tower, catalogue))
     else:
         found = _with_history(model, model.history, purchases.queries)
