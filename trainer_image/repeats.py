@@ -3,8 +3,8 @@
 score(u, i) = scale q(u)·p(i) + trend(i) + [u bought i] r(u, i)
 
 r is a small network of how often, how recently and how regularly u bought i, of how well the towers think i fits, and
-of how often i is bought again by anybody. trend(i) is the logarithm of what i sold lately, in all and for its weight;
-as one more dimension of both embeddings (1 and trend) it leaves an ordinary dot product.
+of how often i is bought again by anybody. trend(i) is a weighted sum of the logarithms of i's shares of what was sold,
+in all and lately; as one more dimension of both embeddings (1 and trend) it leaves an ordinary dot product.
 """
 
 from typing import Any, NamedTuple
@@ -14,23 +14,23 @@ import tensorflow as tf
 
 from trainer_image.history import Pairs
 
-HALF_LIVES = (10.0, 30.0, 90.0)  # days
-RECENT = 1  # the half-life, of those, of what sold lately
+HALF_LIVES = (5.0, 10.0, 30.0, 90.0)  # days
+MONTH = 2  # the half-life, of those, of what sold lately
 HIDDEN = 32
 
 
 class Statistics(NamedTuple):
-    """What all customers together did with each of N products, float32 [N].
+    """What all customers together did with each of N products.
 
     Attributes:
-        bought: Purchases.
-        recent: The same, of which each counts half as much after a month.
-        buyers: Customers.
-        again: Customers who bought it more than once.
+        bought: float32 [N], purchases.
+        decayed: float32 [N, len(HALF_LIVES)], the same, of which each counts half as much after each half-life.
+        buyers: float32 [N], customers.
+        again: float32 [N], customers who bought it more than once.
     """
 
     bought: tf.Tensor
-    recent: tf.Tensor
+    decayed: tf.Tensor
     buyers: tf.Tensor
     again: tf.Tensor
 
@@ -42,21 +42,15 @@ def statistics(pairs: Pairs, products: int) -> Statistics:
         return tf.math.unsorted_segment_sum(values, pairs.place, products)
 
     again = tf.cast(pairs.count > 1, tf.float32)
-    return Statistics(
-        total(pairs.count), total(pairs.decayed[:, RECENT]), total(tf.ones_like(pairs.count)), total(again)
-    )
+    return Statistics(total(pairs.count), total(pairs.decayed), total(tf.ones_like(pairs.count)), total(again))
 
 
 def trends(found: Statistics) -> tf.Tensor:
-    """[N, 2]: logarithms of a product's share of what was sold, in all and lately. The constants count for a product
-    that was not sold."""
-    return tf.stack(
-        [
-            tf.math.log((found.bought + 1.0) / (tf.reduce_sum(found.bought) + 1.0)),
-            tf.math.log((found.recent + 0.3) / (tf.reduce_sum(found.recent) + 0.3)),
-        ],
-        axis=1,
-    )
+    """[N, 1 + len(HALF_LIVES)]: logarithms of a product's share of what was sold, in all and lately. The constants
+    count for a product that was not sold."""
+    in_all = tf.math.log((found.bought + 1.0) / (tf.reduce_sum(found.bought) + 1.0))
+    lately = tf.math.log((found.decayed + 0.3) / (tf.reduce_sum(found.decayed, axis=0) + 0.3))
+    return tf.concat([in_all[:, None], lately], axis=1)
 
 
 def inputs(pairs: Pairs, found: Statistics, fit: tf.Tensor, rows: Any) -> tf.Tensor:
@@ -82,7 +76,7 @@ def inputs(pairs: Pairs, found: Statistics, fit: tf.Tensor, rows: Any) -> tf.Ten
     gap = (first - last) / tf.maximum(count - 1.0, 1.0)
     several = tf.cast(count > 1, tf.float32)
     visit = tf.gather(tf.math.unsorted_segment_min(last, pairs.row, rows), pairs.row)
-    bought, recent, buyers, again = (of_product(values) for values in found)
+    bought, lately, buyers, again = (of_product(values) for values in found)
     columns = [
         log(count),
         log(count / total),
@@ -94,7 +88,7 @@ def inputs(pairs: Pairs, found: Statistics, fit: tf.Tensor, rows: Any) -> tf.Ten
         several,
         log1p(visit),
         log1p(bought),
-        log((recent + 1.0) / (bought + 5.0)),
+        log((lately[:, MONTH] + 1.0) / (bought + 5.0)),
         log((again + 2.0) / (buyers + 10.0)),
         log((bought + 1.0) / (buyers + 1.0)),
         fit,
@@ -115,7 +109,7 @@ class Repeats(tf.Module):
         self.mean, self.deviation = tf.Variable(mean, trainable=False), tf.Variable(deviation, trainable=False)
         self.at_the_end = [tf.Variable(values, trainable=False) for values in at_the_end]
         self.scale = tf.Variable(1.0)
-        self.trend = tf.Variable([0.0, 0.0])
+        self.trend = tf.Variable(tf.zeros(1 + len(HALF_LIVES)))
         self.dense = [
             keras.layers.Dense(HIDDEN, "silu", name="repeats_dense_0"),
             keras.layers.Dense(HIDDEN, "silu", name="repeats_dense_1"),
@@ -141,7 +135,7 @@ class Repeats(tf.Module):
     @property
     def bias_of_new(self) -> tf.Tensor:
         """trend(i) of a product that was not sold: a scalar."""
-        nothing = Statistics(*(tf.concat([values, [0.0]], 0) for values in self.statistics))
+        nothing = Statistics(*(tf.concat([values, tf.zeros_like(values[:1])], 0) for values in self.statistics))
         return self.bias(nothing)[-1]
 
     @property

@@ -104,13 +104,15 @@ def test_the_loss_of_hidden_products_is_numpys() -> None:
 
 def test_statistics_and_trends_by_hand() -> None:
     found = repeats.statistics(history.pairs(events(), 5, repeats.HALF_LIVES), 5)
-    recent = [0, 1, 0, 2 ** (-2 / 30) + 2 ** (-12 / 30) + 2 ** (-40 / 30) + 2 * 2 ** (-10 / 30), 0]
-    by_hand: list[list[float]] = [[0, 1, 0, 5, 0], recent, [0, 1, 0, 2, 0], [0, 0, 0, 2, 0]]
+    decayed = np.zeros((5, 4))
+    decayed[1] = 1
+    for column, half_life in enumerate((5, 10, 30, 90)):
+        decayed[3, column] = sum(2 ** (-age / half_life) for age in (2, 12, 40, 10, 10))
+    by_hand = [0, 1, 0, 5, 0], decayed, [0, 1, 0, 2, 0], [0, 0, 0, 2, 0]
     for values, expected in zip(found, by_hand, strict=True):
         np.testing.assert_allclose(values.numpy(), expected, rtol=1e-6)
-    shares = np.array([[1, 2, 1, 6, 1], recent]) / 7
-    shares[1] = (np.array(recent) + 0.3) / (sum(recent) + 0.3)
-    np.testing.assert_allclose(repeats.trends(found).numpy(), np.log(shares).T, rtol=1e-5)
+    shares = np.column_stack([np.array([1, 2, 1, 6, 1]) / 7, (decayed + 0.3) / (decayed.sum(axis=0) + 0.3)])
+    np.testing.assert_allclose(repeats.trends(found).numpy(), np.log(shares), rtol=1e-5)
 
 
 def in_time(shop: Shop, folder: Path) -> Shop:
