@@ -17,7 +17,9 @@ from benchmarks.quality_logs import BASKET, LOGS
 from components.common import cli, feature_config, storage
 from components.common.errors import expect_at_least, expect_choice
 
-CONFIGS = {"default": "feature_config.yaml", "history": "feature_config_history.yaml"}
+HISTORY = "feature_config_history.yaml"
+CONFIGS = {"default": "feature_config.yaml", "history": HISTORY, "history_through_validation": HISTORY}
+THROUGH = {"history_through_validation": "validation"}  # the others know the training split
 OPTIONS = {
     "learning_rate": 0.004,
     "warmup_steps": 1000,
@@ -48,15 +50,17 @@ def compare(
     """Trains and evaluates every log with every config and seed, every training in a process of its own.
 
     The logs are The Complete Journey: "temporal" and "random" (1,500 products, split as named), "all_products"
-    (temporal, all that were bought at least ten times) and "basket" (1,500 products, each household's last basket is
-    the test, the one before it validation), where Recall is that of a basket, averaged over the households. What is
-    trained is kept as JSON, so that a run that was ended goes on where it was.
+    (temporal, all that were bought at least ten times), "few_purchases" (as temporal, with every household's baskets
+    dealt to ten customers) and "basket" (1,500 products, each household's last basket is the test, the one before it
+    validation), where Recall is that of a basket, averaged over the households. What is trained is kept as JSON, so
+    that a run that was ended goes on where it was.
 
     Args:
         seeds: How many, from 1 on.
         epochs: Passes over the training rows, at most.
         logs: Some of them, with commas.
-        configs: Feature configs, by name, with commas.
+        configs: Feature configs, by name, with commas. history_through_validation has the feature config of history and
+            its weights, but knows what was bought in validation when it is tested, and so do the baselines beside it.
         tfrs_minutes: How long stock TFRS may train on the temporal log, with seed 1: it ends with the epoch in which
             they are over, and after `epochs` at the latest. 0 leaves it out.
         fresh: Discard the kept results of what is asked for.
@@ -74,7 +78,7 @@ def compare(
         for config in tried:
             runs = found.setdefault(name, {}).setdefault(config, [])
             for seed in range(1, seeds + 1):
-                told = {**settings, "seed": seed}
+                told = {**settings, "seed": seed, "history_through": THROUGH.get(config, "train")}
                 kept = _kept(folder, f"{name}-{config}-{seed}", CONFIGS[config], told, fresh)
                 runs.append(kept if isinstance(kept, dict) else _train(name, config, told, cache, kept))
     peer = _peer(folder, settings, tfrs_minutes, fresh, cache) if tfrs_minutes and "temporal" in named else None
@@ -152,7 +156,8 @@ def summary(found: Found, peer: Mapping[str, Any] | None) -> dict[str, Any]:
             for metric in runs[0]["figures"]["model"]:
                 last[f"{log}_{config}_{metric}"] = _spread([run["figures"]["model"][metric] for run in runs])
             for time in TIMES:
-                last[f"{log}_{config}_{time}"] = _spread([run[time] for run in runs], 1)
+                if time in runs[0]:
+                    last[f"{log}_{config}_{time}"] = _spread([run[time] for run in runs], 1)
         for scorer, measured_of in _baselines(by_config).items():
             last |= {f"{log}_{scorer}_{metric}": round(value, 4) for metric, value in measured_of.items()}
     if peer:
@@ -194,7 +199,7 @@ def _table(log: str, by_config: Mapping[str, Trainings], seeds: int, peer: Mappi
         known = runs[0]["figures"]["model"]
         spreads = {name: _spread([run["figures"]["model"][name] for run in runs]) for name in columns if name in known}
         cells = [_cell(spreads[column], 4) if column in spreads else "" for column in columns]
-        times = [_cell(_spread([run[time] for run in runs], 1), 0) for time in TIMES]
+        times = [_cell(_spread([run[time] for run in runs], 1), 0) if time in runs[0] else "" for time in TIMES]
         table.add_row(config, *cells, *times, style="bold")
     for scorer, figures in _baselines(by_config).items():
         table.add_row(scorer, *(f"{figures[column]:.4f}" if column in figures else "" for column in columns))

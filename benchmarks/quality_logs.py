@@ -1,4 +1,4 @@
-"""The purchase logs of `make bench-quality`: The Complete Journey, split and cut in four ways, each extracted once."""
+"""The purchase logs of `make bench-quality`: The Complete Journey, split and cut in five ways, each extracted once."""
 
 import hashlib
 import os
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from components.common import examples, feature_config, schema, storage
 from components.data_extractor import write
@@ -19,7 +20,10 @@ EXTRACTED: dict[str, dict[str, Any]] = {
     "temporal": {"catalogue_size": 1500},
     "random": {"catalogue_size": 1500, "split": "random"},
     "all_products": {"min_purchases": 10},
+    "few_purchases": {"catalogue_size": 1500},
 }
+DEALT = "few_purchases"  # every household's baskets are dealt to CUSTOMERS customers
+CUSTOMERS = 10  # of a household
 BASKET = "basket"  # the rows of the temporal log, split anew
 LOGS = (*EXTRACTED, BASKET)
 FEWEST_BASKETS = 3  # one for each split
@@ -36,6 +40,15 @@ FROM (
 )
 WHERE product_id IN (SELECT unnest($products::BIGINT[]))
 GROUP BY cust_person_id, seconds
+"""
+
+# A basket is what a household bought at one time. Every basket of it is as likely to go to each of its customers.
+DEAL = """
+SELECT
+  cust_person_id || ' ' || md5_number_lower(cust_person_id || ' ' || epoch_us("timestamp")) % $customers
+    AS cust_person_id,
+  * EXCLUDE cust_person_id
+FROM read_parquet($purchases)
 """
 
 
@@ -75,6 +88,8 @@ def _examples(name: str, cache: str) -> str:
     if os.path.exists(path):
         return path
     purchases, products = prepare(f"{cache}/demo/all")
+    if name == DEALT:
+        purchases = _dealt(purchases, os.path.dirname(path))
     if name == BASKET:
         _split_by_basket(_examples("temporal", cache), purchases, path)
     else:
@@ -85,6 +100,17 @@ def _examples(name: str, cache: str) -> str:
             revenue_as_of="training",
             **EXTRACTED[name],
         )
+    return path
+
+
+def _dealt(purchases: str, folder: str) -> str:
+    """Writes the purchases again as those of many customers with few purchases each; returns the new path."""
+    path = storage.join(folder, "purchases.parquet")
+    os.makedirs(folder, exist_ok=True)
+    with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
+        rows = connection.execute(DEAL, {"purchases": purchases, "customers": CUSTOMERS}).fetch_arrow_table()
+    pq.write_table(rows, path)
     return path
 
 

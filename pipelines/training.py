@@ -49,6 +49,7 @@ def training(settings: Settings = STANDARD) -> Any:
         seed: int = 42,
         warm_start_from: str = "",
         checkpoint_path: str = "",
+        history_through: str = "validation",
         ablate: bool = False,
         ablation_seeds: int = 3,
         champion: str = "",
@@ -103,6 +104,8 @@ def training(settings: Settings = STANDARD) -> Any:
             warm_start_from: model/ of an earlier run, whose weights to begin with; "" begins at random.
             checkpoint_path: A folder for the Trainer's checkpoints, from which a retried task continues; by default
                 checkpoints/ in the run's folder.
+            history_through: The last split whose purchases the finished model knows, where it has a history: train or
+                validation.
             ablate: Train again without category and subcategory, and measure what they are worth.
             ablation_seeds: How many seeds do so, each with and without them.
             champion: model/ of the model in production, to compare with on the same purchases; "" where there is none.
@@ -162,6 +165,7 @@ def training(settings: Settings = STANDARD) -> Any:
             seed=seed,
             warm_start_from=warm_start_from,
             checkpoint_path=checkpoint_path,
+            history_through=history_through,
             ablate=ablate,
             ablation_seeds=ablation_seeds,
         )

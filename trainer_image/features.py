@@ -159,11 +159,12 @@ def encode_cross(entry: fc.CrossFeature, vocabularies: dict[str, dict[str, Any]]
 
 
 def encode_history(entry: fc.HistoryFeature, vocabularies: dict[str, dict[str, Any]], path: str) -> Encoded:
-    """`history`: the customer's row, 0 for one that training did not see; `trainer_image.history` has what it bought.
+    """`history`: the customer's row, 0 for one without a history; `trainer_image.past` says who has one.
 
     Its width is that of the embeddings, which the tower says.
     """
-    customer = encode_tokens(fc.IdFeature(kind="id", name=schema.CUSTOMER), vocabularies, path)
+    tokens = vocabularies.get(entry.key) or vocabularies.get(schema.CUSTOMER, {})
+    customer = encode_tokens(fc.IdFeature(kind="id", name=schema.CUSTOMER), {schema.CUSTOMER: tokens}, path)
     return Encoded(customer.call, 0, 0, customer.state, ("history", np.array([])))
 
 

@@ -28,7 +28,8 @@ class Given(NamedTuple):
         loss: "full-catalogue" or "in-batch".
         distribution: The strategy of this process.
         is_preempted: Whether this process was asked to stop.
-        history: What the customers bought, where the query tower reads it.
+        history: What the customers bought in training, where the query tower reads it.
+        latest: What the finished model knows that they bought.
     """
 
     purchases: dict[str, Purchases]
@@ -37,6 +38,7 @@ class Given(NamedTuple):
     distribution: tf.distribute.Strategy
     is_preempted: Callable[[], bool]
     history: History | None = None
+    latest: History | None = None
 
     @property
     def replicas(self) -> int:

@@ -11,18 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from components.common import examples, schema
-from components.common.errors import InputError
 from trainer_image import inputs
-from trainer_image.cache import Cache, Column
-from trainer_image.features import Encoder
 from trainer_image.inputs import Purchases
 
 KEY = "history"
 KEPT = 0.8  # share of a customer's products that a step sees; .7 to .9 do equally well on the demo's validation split
 EMPTY = 0.02  # share of customers of whom a step sees nothing, so that the model knows what to say to a new one
 WHOLE = -1  # stands for all products of a customer
-DAY = 86_400
 
 
 class Events(NamedTuple):
@@ -58,13 +53,13 @@ class Pairs(NamedTuple):
 
 
 class History(NamedTuple):
-    """The training purchases of C customers, whose rows are 1 to C; row 0, an unknown customer, bought nothing.
+    """The purchases of C customers, whose rows are 1 to C; row 0, an unknown customer, bought nothing.
 
     Attributes:
         starts: int64 [C + 2]; the purchases of row c are starts[c] to starts[c + 1].
         place: int32 [R], indices of the catalogue.
-        age: float32 [R], days before the last training purchase.
-        days: From the first training purchase to the last.
+        age: float32 [R], days before the last purchase.
+        days: From the first purchase to the last.
         in_time: The splits follow each other in time, so what is asked is what comes next.
     """
 
@@ -74,6 +69,10 @@ class History(NamedTuple):
     days: float
     in_time: bool
 
+    def everything(self) -> Events:
+        """All purchases, of queries that are the rows."""
+        return Events(np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts)), self.place, self.age)
+
     def of(self, rows: np.ndarray) -> Events:
         """The purchases of some rows, as queries 0 to len(rows) - 1."""
         lengths = np.diff(self.starts)[rows]
@@ -81,53 +80,9 @@ class History(NamedTuple):
         return Events(np.repeat(np.arange(len(rows), dtype=np.int32), lengths), self.place[chosen], self.age[chosen])
 
 
-def load(tfrecords: str, encoder: Encoder, catalogue: list[str], cache: Cache, method: str) -> History:
-    """Reads the training split once more, for who bought what when.
-
-    Args:
-        tfrecords: As for `inputs.load`.
-        encoder: The query tower's, which has a `history`.
-        catalogue: Product ids in index order.
-        cache: Where the arrays live.
-        method: How the splits were made, "temporal" or "random".
-    """
-    files, is_split = inputs.find(tfrecords, "train")
-    columns = {**encoder.columns, schema.CUSTOMER: "string", schema.PRODUCT: "int64", schema.TIMESTAMP: "int64"}
-    index = inputs.product_index(catalogue)
-
-    def encode(raw: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        if not is_split:
-            kept = inputs.belongs(raw, "train")
-            raw = {name: tf.boolean_mask(column, kept) for name, column in raw.items()}
-        return encoder(raw)[KEY], index.lookup(raw[schema.PRODUCT]), raw[schema.TIMESTAMP]
-
-    found = row, place, time = [Column(cache) for _ in range(3)]
-    with examples.explained(files, columns):
-        for part in examples.dataset(files, columns).map(encode, num_parallel_calls=2).as_numpy_iterator():
-            for column, values in zip(found, part, strict=True):
-                column.append(values)
-    rows, places, times = row.array(), place.array(), time.array()
-    order = np.lexsort((times, places, rows))
-    ages = ((times.max() - times[order]) / DAY).astype(np.float32)
-    starts = np.searchsorted(rows[order], np.arange(int(rows.max()) + 2))
-    return History(starts, places[order].astype(np.int32), ages, float(ages.max()), method == "temporal")
-
-
-def expect_one_query_each(purchases: Purchases, path: str) -> None:
-    """Raises InputError where a customer's training rows differ in what the query tower reads."""
-    rows = purchases.queries[KEY]
-    if len(np.unique(rows)) < len(rows):
-        raise InputError(
-            f"{path}, with a feature of kind history",
-            f"{len(rows):,} different queries of {len(np.unique(rows)):,} customers",
-            "query features that are the same in all rows of a customer",
-            "Take the features that change from purchase to purchase out of the query tower, or extract with "
-            "revenue_as_of training.",
-        )
-
-
 def pairs(events: Events, products: int, half_lives: tuple[float, ...]) -> Pairs:
     """One pair for all purchases of a product by a query."""
+    events = Events(*map(tf.convert_to_tensor, events))
     key = tf.cast(events.row, tf.int64) * products + tf.cast(events.place, tf.int64)
     distinct, pair = tf.unique(key)
     size = tf.size(distinct)

@@ -131,7 +131,7 @@ class TwoTower(tf.Module):
             candidates: From `candidates`.
         """
         products, candidates = len(self.catalogue), tf.cast(candidates, tf.float32)
-        pairs = history.pairs(events, products, repetition.HALF_LIVES)
+        pairs = repetition.pairs_of(events, products)
         pooled = history.pooled(candidates, pairs.row, pairs.place, pairs.count, rows)
         queries = tf.cast(self.query_tower({**encoded, history.KEY: pooled}), tf.float32)
         if self.repeats is None:
@@ -140,6 +140,13 @@ class TwoTower(tf.Module):
         score = self.repeats(repetition.inputs(pairs, self.repeats.statistics, fit, rows))
         queries = tf.concat([queries * self.repeats.scale, tf.ones([rows, 1])], axis=1)
         return Answer(queries, pairs.row, pairs.place, score)
+
+    def know(self, past: History) -> None:
+        """Answers by another history from here on, and by what sold in it; the weights stay what they learned."""
+        self.history = past
+        if self.repeats is not None:
+            pairs = repetition.pairs_of(past.everything(), len(self.catalogue))
+            self.repeats.statistics = repetition.statistics(pairs, len(self.catalogue))
 
     @property
     def weights(self) -> list[keras.Variable]:

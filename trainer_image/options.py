@@ -8,11 +8,13 @@ from components.common.errors import expect_at_least, expect_choice
 Loss = Literal["auto", "full-catalogue", "in-batch"]
 Scaling = Literal["sqrt", "linear", "none"]
 Precision = Literal["float32", "bfloat16"]
+Through = Literal["train", "validation"]
 
 PATHS = ("tfrecords_path", "vocabularies_path", "metadata_path", "output_path", "checkpoint_path")
 CHANGEABLE = ("epochs", "patience", "learning_rate", "lr_scaling", "warmup_steps")  # from one part of a run to the next
 OF_THE_MACHINE = ("checkpoint_minutes", "cache_gib", "cluster_timeout", "feature_config")
 AFTERWARDS = ("ablate", "ablation_seeds")  # the model is the same: a run may continue with or without them
+AT_THE_END = ("history_through",)  # the weights are the same
 ELSEWHERE = ("loss", "top_k")  # auto is replaced by what it chose; top_k is no matter of training
 
 
@@ -47,6 +49,9 @@ class Options:
         precision: Of the towers' arithmetic; weights, softmax and the exported models are float32.
         jit_compile: Compile forward and backward pass with XLA.
         cluster_timeout: Seconds to wait for the workers that TF_CONFIG names.
+        history_through: The last split whose purchases the finished model knows: with a feature of kind history, what
+            a customer bought in validation counts in what it is recommended, though the weights learn from train
+            alone. Without such a feature it changes nothing.
         ablate: Afterwards, train again without category, subcategory and their crosses, and say in model_metadata.json
             what difference they make (`metadata_impact`). Takes as long as 2 * ablation_seeds trainings in all.
         ablation_seeds: How many seeds, from `seed` on, to compare with and without them. With one, the interval knows
@@ -76,6 +81,7 @@ class Options:
     precision: Precision = "float32"
     jit_compile: bool = False
     cluster_timeout: float = 600.0
+    history_through: Through = "validation"
     ablate: bool = False
     ablation_seeds: int = 3
 
@@ -85,6 +91,7 @@ class Options:
             ("--loss", self.loss, get_args(Loss)),
             ("--lr-scaling", self.lr_scaling, get_args(Scaling)),
             ("--precision", self.precision, get_args(Precision)),
+            ("--history-through", self.history_through, get_args(Through)),
         ):
             expect_choice(flag, text, choices)
         for flag, value, least in (
@@ -122,5 +129,5 @@ class Options:
     @property
     def fixed(self) -> dict[str, Any]:
         """What must be the same when a run continues, beside data, loss and replicas."""
-        left_out = (*CHANGEABLE, *ELSEWHERE)
+        left_out = (*CHANGEABLE, *ELSEWHERE, *AT_THE_END)
         return {key: value for key, value in self.hyperparameters.items() if key not in left_out}

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from trainer_image.history import Pairs
+from trainer_image import history
+from trainer_image.history import Events, Pairs
 
 HALF_LIVES = (5.0, 10.0, 30.0, 90.0)  # days
 MONTH = 2  # the half-life, of those, of what sold lately
@@ -33,6 +34,11 @@ class Statistics(NamedTuple):
     decayed: tf.Tensor
     buyers: tf.Tensor
     again: tf.Tensor
+
+
+def pairs_of(events: Events, products: int) -> Pairs:
+    """The pairs of some purchases, with these half-lives."""
+    return history.pairs(events, products, HALF_LIVES)
 
 
 def statistics(pairs: Pairs, products: int) -> Statistics:
@@ -101,13 +107,13 @@ class Repeats(tf.Module):
 
     Args:
         mean, deviation: float32 [F], of its inputs in training.
-        at_the_end: Statistics at the end of training, with which the model serves.
+        known: The statistics with which the model serves, until there are others.
     """
 
-    def __init__(self, mean: tf.Tensor, deviation: tf.Tensor, at_the_end: Statistics):
+    def __init__(self, mean: tf.Tensor, deviation: tf.Tensor, known: Statistics):
         super().__init__()
         self.mean, self.deviation = tf.Variable(mean, trainable=False), tf.Variable(deviation, trainable=False)
-        self.at_the_end = [tf.Variable(values, trainable=False) for values in at_the_end]
+        self.known = [tf.Variable(values, trainable=False) for values in known]
         self.scale = tf.Variable(1.0)
         self.trend = tf.Variable(tf.zeros(1 + len(HALF_LIVES)))
         self.dense = [
@@ -126,7 +132,12 @@ class Repeats(tf.Module):
 
     @property
     def statistics(self) -> Statistics:
-        return Statistics(*(tf.convert_to_tensor(values) for values in self.at_the_end))
+        return Statistics(*(tf.convert_to_tensor(values) for values in self.known))
+
+    @statistics.setter
+    def statistics(self, found: Statistics) -> None:
+        for variable, values in zip(self.known, found, strict=True):
+            variable.assign(values)
 
     def bias(self, found: Statistics) -> tf.Tensor:
         """trend(i) of every product, [N]."""
@@ -146,4 +157,4 @@ class Repeats(tf.Module):
     @property
     def everything(self) -> list[Any]:
         """All that its answers depend on."""
-        return [*self.weights, self.mean, self.deviation, *self.at_the_end]
+        return [*self.weights, self.mean, self.deviation, *self.known]

@@ -78,8 +78,8 @@ def fit(
     encoded = {key: column[known] for key, column in encoded.items()}
     candidates = model.candidates()
     moments = _moments(model, past, encoded, candidates, rng)
-    everybody = Events(np.repeat(np.arange(len(past.starts) - 1), np.diff(past.starts)), past.place, past.age)
-    at_the_end = repeats.statistics(_pairs(everybody, len(model.catalogue)), len(model.catalogue))
+    products = len(model.catalogue)
+    at_the_end = repeats.statistics(repeats.pairs_of(past.everything(), products), products)
     found = np.concatenate([moment.found for moment in moments])
     if not len(found):  # nobody has bought twice: nothing to learn, but the trends
         found = np.zeros((1, found.shape[1]), np.float32)
@@ -145,8 +145,9 @@ def _moment(
 ) -> Moment:
     """What the customers of `encoded` looked like."""
     products = len(model.catalogue)
-    rows = np.repeat(np.arange(len(past.starts) - 1), np.diff(past.starts))
-    everybody = _pairs(Events(rows[known], past.place[known], past.age[known] - np.float32(now)), products)
+    rows = past.everything().row
+    events = Events(rows[known], past.place[known], past.age[known] - np.float32(now))
+    everybody = repeats.pairs_of(events, products)
     statistics = repeats.statistics(everybody, products)
     chosen = encoded[history.KEY].astype(np.int64)
     place_of = np.full(len(past.starts) - 1, -1)
@@ -174,13 +175,6 @@ def _moment(
         next_starts=np.searchsorted(customer[later], edges),
         next_place=past.place[after[later]],
     )
-
-
-def _pairs(events: Events, products: int) -> Pairs:
-    as_tensors = Events(
-        tf.constant(events.row, tf.int32), tf.constant(events.place, tf.int32), tf.constant(events.age, tf.float32)
-    )
-    return history.pairs(as_tensors, products, repeats.HALF_LIVES)
 
 
 def _batches(moments: list[Moment], rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:

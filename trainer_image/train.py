@@ -17,6 +17,7 @@ from trainer_image import (
     history,
     inputs,
     machine,
+    past,
     preemption,
     preflight,
     strategy,
@@ -64,11 +65,15 @@ def train(options: Options) -> dict[str, Any]:
         stack.enter_context(strategy.closing(distribution))
         is_preempted = stack.enter_context(preemption.watched())
         memory = stack.enter_context(cache.opened(int(options.cache_gib * GIB)))
-        features = Features(config, Encoders(config, vocabularies, products, paths))
-        _expect_products(options, len(features.encoders.catalogue))
-        purchases, past = _read(options, features.encoders, memory)
+        with staging.staged(options.tfrecords_path) as local:
+            if any(feature.kind == history.KEY for feature in config.query.features):
+                vocabularies = past.with_customers(vocabularies, local, _known_splits(options)[1:])
+            features = Features(config, Encoders(config, vocabularies, products, paths))
+            _expect_products(options, len(features.encoders.catalogue))
+            purchases = _read(options, local, features.encoders, memory)
+            histories = _histories(options, local, features.encoders, vocabularies, purchases["train"], memory)
         loss = _loss(options, features, purchases["train"], distribution.num_replicas_in_sync)
-        given = Given(purchases, products, loss, distribution, is_preempted, past)
+        given = Given(purchases, products, loss, distribution, is_preempted, *histories)
         _expect_fits(options, features, given, memory)
 
         checkpoints = Checkpoints(options.checkpoints, options.checkpoint_minutes)
@@ -76,39 +81,60 @@ def train(options: Options) -> dict[str, Any]:
             stack.callback(checkpoints.remove_if_empty)
         logs = storage.join(_local(options.checkpoints, stack), LOGS)
         fit = fitted(options, features, given, checkpoints, logs)
-        document = _describe(options, config, given, fit)
+        metrics = {"validation_metrics": _recalls(fit.model, purchases, "validation")}
+        extra = {}
         if reduced:
             bare = Features(reduced, Encoders(reduced, vocabularies, products, paths))
-            document["metadata_impact"] = ablation.impact(options, features, bare, given, fit.model)
+            extra["metadata_impact"] = ablation.impact(options, features, bare, given, fit.model)
+        if given.latest:
+            fit.model.know(given.latest)
+            extra["history"] = {"through": options.history_through, "purchases": len(given.latest.place)}
+        metrics["test_metrics"] = _recalls(fit.model, purchases, "test")
+        document = {**_describe(options, config, given, fit, metrics), **extra}
         _publish(options, fit.model, document, logs)
         if strategy.is_chief():
             checkpoints.remove()
     return document
 
 
-def _read(
-    options: Options, encoders: Encoders, memory: cache.Cache
-) -> tuple[dict[str, Purchases], history.History | None]:
-    """All three splits, encoded, and what the customers bought in training, where the query tower reads it."""
-    past = None
-    with staging.staged(options.tfrecords_path) as local:
-        purchases = {
-            split: inputs.load(
-                local,
-                split,
-                encoders.query,
-                encoders.catalogue,
-                memory,
-                by_buyer=options.ablate and split == ablation.SPLIT,
-            )
-            for split in schema.SPLITS
-        }
-        if history.KEY in encoders.query.widths:
-            history.expect_one_query_each(purchases["train"], options.tfrecords_path)
-            method = schema.read_metadata(options.metadata_path).get("split", {}).get("method", "random")
-            past = history.load(local, encoders.query, encoders.catalogue, memory, method)
+def _known_splits(options: Options) -> tuple[str, ...]:
+    """Those whose purchases the finished model knows."""
+    return schema.SPLITS[: schema.SPLITS.index(options.history_through) + 1]
+
+
+def _read(options: Options, local: str, encoders: Encoders, memory: cache.Cache) -> dict[str, Purchases]:
+    """All three splits, encoded."""
+    purchases = {
+        split: inputs.load(
+            local,
+            split,
+            encoders.query,
+            encoders.catalogue,
+            memory,
+            by_buyer=options.ablate and split == ablation.SPLIT,
+        )
+        for split in schema.SPLITS
+    }
     inputs.expect_known_products(purchases["train"], options.tfrecords_path)
-    return purchases, past
+    return purchases
+
+
+def _histories(
+    options: Options,
+    local: str,
+    encoders: Encoders,
+    vocabularies: dict[str, dict[str, Any]],
+    bought: Purchases,
+    memory: cache.Cache,
+) -> tuple[history.History, history.History] | tuple[None, None]:
+    """What the customers bought in training, and what the finished model knows; where the query tower reads it."""
+    if history.KEY not in encoders.query.widths:
+        return None, None
+    past.expect_one_query_each(bought, options.tfrecords_path)
+    method = schema.read_metadata(options.metadata_path).get("split", {}).get("method", "random")
+    customers = len(vocabularies[history.KEY]["tokens"])
+    rows = [past.read(local, split, encoders.query, encoders.catalogue, memory) for split in _known_splits(options)]
+    return past.history(rows[:1], customers, method), past.history(rows, customers, method)
 
 
 def _loss(options: Options, features: Features, purchases: Purchases, replicas: int) -> str:
@@ -157,15 +183,16 @@ def _local(folder: str, stack: contextlib.ExitStack) -> str:
     return stack.enter_context(tempfile.TemporaryDirectory()) if storage.is_remote(folder) else folder
 
 
-def _describe(options: Options, config: fc.FeatureConfig, given: Given, fit: Fit) -> dict[str, Any]:
-    """model_metadata.json of the trained model, its Recall measured."""
-    recalls = {f"{split}_metrics": _recalls(fit.model, given.purchases, split) for split in ("validation", "test")}
+def _describe(
+    options: Options, config: fc.FeatureConfig, given: Given, fit: Fit, metrics: dict[str, Any]
+) -> dict[str, Any]:
+    """model_metadata.json of the trained model."""
     return describe(
         fit.model,
         config,
         given.products,
         hyperparameters={**options.hyperparameters, "loss": given.loss, "replicas": given.replicas},
-        metrics={"best_epoch": fit.best_epoch, **recalls},
+        metrics={"best_epoch": fit.best_epoch, **metrics},
         training=fit.training,
     )
 

@@ -1,4 +1,4 @@
-"""What was bought before: by each customer and in each city in training, and whether a row repeats a purchase."""
+"""What was bought before: by each customer, in each city and in all, and whether a row repeats a purchase."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -16,7 +16,7 @@ CHUNK_ROWS = 1 << 20  # looked up at a time: each lookup hashes all customers ag
 
 
 class Purchases:
-    """Training purchases as counts per owner, a customer or a city, and product.
+    """Known purchases as counts per owner, a customer or a city, and product.
 
     Args:
         pairs: Columns owner, product (a catalogue index) and count; every pair once.
@@ -56,6 +56,18 @@ class Purchases:
         return np.diff(running[self.starts])
 
 
+class Sales(NamedTuple):
+    """How often each of some products was bought."""
+
+    product: np.ndarray  # int64 [P], distinct ids, sorted
+    times: np.ndarray  # int64 [P]
+
+    def of(self, catalogue: np.ndarray) -> np.ndarray:
+        """Of each product of a catalogue: float64 [N]."""
+        place = data.places(catalogue, self.product)
+        return np.where(place == NOT_IN_CATALOGUE, 0.0, np.append(self.times, 0)[place])
+
+
 class History(NamedTuple):
     """What the split's rows can be compared with."""
 
@@ -64,7 +76,19 @@ class History(NamedTuple):
     repeat: np.ndarray  # bool [R]: the customer had bought the row's product at an earlier time, in whatever split
 
 
-def read(files: dict[str, list[str]], split: Split, customers: list[str], catalogue: np.ndarray) -> History:
+def sales(files: list[str]) -> Sales:
+    """The sales of some local shards; of no shards, none."""
+    totals: dict[int, int] = {}
+    for batch in _chunks(files, {schema.PRODUCT: "int64"}) if files else ():
+        for product, count in zip(*np.unique(batch[schema.PRODUCT], return_counts=True), strict=True):
+            totals[int(product)] = totals.get(int(product), 0) + int(count)
+    products = np.array(sorted(totals), np.int64)
+    return Sales(products, np.array([totals[product] for product in products.tolist()], np.int64))
+
+
+def read(
+    files: dict[str, list[str]], split: Split, customers: list[str], catalogue: np.ndarray, known: tuple[str, ...]
+) -> History:
     """Reads what came before the split's rows.
 
     Args:
@@ -72,16 +96,17 @@ def read(files: dict[str, list[str]], split: Split, customers: list[str], catalo
         split: The rows.
         customers: All customers of the training split.
         catalogue: Product ids [N].
+        known: The splits whose purchases are known when the rows are ranked.
     """
     owners = np.concatenate([split.customers, _others(split.customers, customers)])
     has_city = bool(len(split.cities))
     firsts = _FirstTimes(split)
     folds = {"customer": _Fold(), "city": _Fold()}
     for name, shards in files.items():
-        columns = {**FACTS, CITY: "string"} if has_city and name == "train" else FACTS
+        columns = {**FACTS, CITY: "string"} if has_city and name in known else FACTS
         for batch in _chunks(shards, columns):
             firsts.see(batch)
-            if name == "train":
+            if name in known:
                 product = data.places(batch[schema.PRODUCT], catalogue)
                 folds["customer"].add(data.places(batch[schema.CUSTOMER], owners), product, len(catalogue))
                 if has_city:

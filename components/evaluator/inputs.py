@@ -27,6 +27,7 @@ class Inputs(NamedTuple):
     scorers: dict[str, Scorer]
     metadata: dict[str, Any]  # metadata.json
     training_customers: int
+    known_splits: tuple[str, ...]  # those whose purchases the model and the baselines know
 
     @property
     def catalogue(self) -> list[str]:
@@ -40,17 +41,17 @@ class Inputs(NamedTuple):
 
     @property
     def sold(self) -> np.ndarray:
-        """Training purchases of the catalogue, float64 [N]."""
+        """Known purchases of the catalogue, float64 [N]."""
         return self.scorers["model"].sold
 
     @property
     def totals(self) -> np.ndarray:
-        """Training purchases of the split's customers, int64 [C]."""
+        """Known purchases of the split's customers, int64 [C]."""
         return self.history.by_customer.totals()[: len(self.split.customers)]
 
     @property
     def taste(self) -> np.ndarray:
-        """Mean popularity of what each customer bought in training, in training purchases; NaN for nothing: [C]."""
+        """Mean popularity of what each customer is known to have bought, in purchases; NaN for nothing: [C]."""
         sums, totals = self.history.by_customer.sums(self.sold)[: len(self.split.customers)], self.totals
         return sums / np.where(totals, totals, np.nan)
 
@@ -63,6 +64,7 @@ class Inputs(NamedTuple):
             "customers": len(split.customers),
             "baskets": int(split.basket.max()) + 1,
             "training_customers": self.training_customers,
+            "known_splits": list(self.known_splits),
             "catalogue_size": len(self.catalogue),
             "unseen_products": _share(self.target == NOT_IN_CATALOGUE),
             "unseen_customers": _share((self.totals == 0)[split.customer]),
@@ -98,12 +100,15 @@ def read(model: str, champion: str, examples: str, vocabularies: str, split: str
         metadata = schema.read_metadata(metadata_path)
         for name, one in loaded.items():
             _expect_columns(folders[name], one, metadata["schema"])
+            _expect_later(split, folders[name], one)
         files = {name: shards.shards(storage.join(examples, name)) for name in schema.SPLITS}
         columns = {column: kind for one in loaded.values() for column, kind in one.query.columns.items()}
         with progress.step("Reading the purchases"):
             rows = data.read(files[split], columns, has_city=data.CITY in metadata["schema"])
             ids = np.array([int(product) for product in loaded["model"].catalogue], np.int64)
-            before = history.read(files, rows, tokens, ids)
+            known = loaded["model"].known_splits
+            before = history.read(files, rows, tokens, ids, known)
+            later = history.sales([file for name in known[1:] for file in files[name]])
         with progress.step("Asking the models"):
             embedded = {
                 name: models.embed(
@@ -111,11 +116,11 @@ def read(model: str, champion: str, examples: str, vocabularies: str, split: str
                 )
                 for name, one in loaded.items()
             }
-    scorers = {
-        name: one.scorer(rows, purchases_of(features, vocabularies, [str(product) for product in one.catalogue]))
-        for name, one in embedded.items()
-    }
-    return Inputs(rows, before, loaded, embedded, scorers, metadata, len(tokens))
+    scorers = {}
+    for name, vectors in embedded.items():
+        in_training = purchases_of(features, vocabularies, [str(product) for product in vectors.catalogue])
+        scorers[name] = vectors.scorer(rows, in_training + later.of(vectors.catalogue))
+    return Inputs(rows, before, loaded, embedded, scorers, metadata, len(tokens), known)
 
 
 def _sold_now(name: str, folder: str, model: Model, metadata: dict[str, Any]) -> list[str]:
@@ -140,6 +145,17 @@ def _expect_columns(folder: str, model: Model, columns: dict[str, str]) -> None:
                 f"{column}, a {kind}, which this model's query tower reads",
                 "Extract with a feature config that names it, as a feature or under carried.",
             )
+
+
+def _expect_later(split: str, folder: str, model: Model) -> None:
+    """Raises InputError where a model knows what was bought in the split that is to be ranked."""
+    if split in model.known_splits:
+        raise InputError(
+            f"--split {split}, for {folder}",
+            f"a model whose histories hold the purchases of {' and '.join(model.known_splits)}",
+            "a split that comes after what the model knows",
+            "Evaluate on test, or train with --history-through train.",
+        )
 
 
 def _expect_in_vocabulary(catalogue: list[str], tokens: list[str], path: str) -> None:

@@ -28,6 +28,12 @@ class Model(NamedTuple):
     def catalogue(self) -> list[str]:
         return list(self.metadata["catalogue"])
 
+    @property
+    def known_splits(self) -> tuple[str, ...]:
+        """Those whose purchases it knows when it is asked: with a history, more than it was trained on."""
+        last = self.metadata.get("history", {}).get("through", schema.SPLITS[0])
+        return schema.SPLITS[: schema.SPLITS.index(last) + 1]
+
 
 class Embedded(NamedTuple):
     """A model's vectors of the split's queries and of its catalogue."""
@@ -39,7 +45,7 @@ class Embedded(NamedTuple):
     own: OwnTerms | None = None  # of the queries' own products, where the model has a history
 
     def scorer(self, split: Split, sold: np.ndarray) -> Scorer:
-        """The model as a scorer; `sold` are the training purchases of its catalogue, float64 [N]."""
+        """The model as a scorer; `sold` are the known purchases of its catalogue, float64 [N]."""
         scores = embedding_scores(self.queries, self.candidates, self.own)
         return Scorer(scores, self.query, data.places(split.product, self.catalogue), sold)
 

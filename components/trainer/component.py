@@ -27,6 +27,7 @@ def trainer(
     checkpoint_path: str = "",
     precision: str = "float32",
     jit_compile: bool = False,
+    history_through: str = "validation",
     ablate: bool = False,
     ablation_seeds: int = 3,
 ):
@@ -55,6 +56,7 @@ def trainer(
         checkpoint_path: A folder for checkpoints; by default checkpoints/ in the run's folder.
         precision: float32 or bfloat16, of the towers' arithmetic.
         jit_compile: Compile forward and backward pass with XLA.
+        history_through: The last split whose purchases the finished model knows, with a history: train or validation.
         ablate: Train again without category, subcategory and their crosses, and say what difference they make.
         ablation_seeds: How many seeds to compare, with and without them.
     """
@@ -86,6 +88,7 @@ def trainer(
         checkpoint_path=checkpoint_path or f"{run_folder(model)}/checkpoints",
         precision=precision,  # type: ignore[arg-type]
         jit_compile=jit_compile,
+        history_through=history_through,  # type: ignore[arg-type]
         ablate=ablate,
         ablation_seeds=ablation_seeds,
     )

@@ -156,15 +156,29 @@ def own(answer: dict[str, np.ndarray], row: int) -> dict[int, float]:
     return {product: score for product, score in pairs if product != -1}
 
 
-def test_a_customer_is_what_training_saw_of_it(trained: Any) -> None:
-    """The history that is left out is that of the training rows, and of no other."""
-    there, folder, _ = trained
-    call, rows = signature(folder, "query_model"), there.rows["train"]
+@pytest.fixture(scope="module")
+def late(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A shop where a new customer comes in validation."""
+    folder = tmp_path_factory.mktemp("late") / "examples"
+    there = in_time(shop, folder)
+    rows = [{**row, "cust_person_id": "late"} if i % 9 == 0 else row for i, row in enumerate(there.rows["validation"])]
+    write_shard(folder / "validation" / "part-00000-of-00001.tfrecord.gz", rows)
+    return there._replace(rows={**there.rows, "validation": rows})
+
+
+@pytest.mark.parametrize("known", [("train",), ("train", "validation")])
+def test_a_customer_is_what_was_seen_of_it(late: Shop, tmp_path: Path, known: tuple[str, ...]) -> None:
+    """The history that is left out is that of these splits' rows, and of no other."""
+    options = late.options(tmp_path / "model", feature_config=CONFIG, epochs=2, history_through=known[-1])
+    document = train(options)
+    call, rows = signature(tmp_path / "model", "query_model"), [row for split in known for row in late.rows[split]]
+    assert document["history"] == {"through": known[-1], "purchases": len(rows)}
     last = max(row["timestamp"] for row in rows)
     mine = [row for row in rows if row["cust_person_id"] == "customer 3"]
-    known = asked(call, ["customer 3", "nobody", "customer 5"])
-    assert set(own(known, 0)) == {row["product_id"] for row in mine}
-    assert own(known, 1) == {}
+    answer = asked(call, ["customer 3", "nobody", "customer 5", "late"])
+    assert set(own(answer, 0)) == {row["product_id"] for row in mine}
+    assert own(answer, 1) == {}
+    assert set(own(answer, 3)) == {row["product_id"] for row in rows if row["cust_person_id"] == "late"}
     told = asked(
         call,
         ["customer 5", "somebody new"],
@@ -172,8 +186,38 @@ def test_a_customer_is_what_training_saw_of_it(trained: Any) -> None:
         history_ages=np.array([[(last - row["timestamp"]) / 86400 for row in mine] + [0]] * 2, np.float32),
     )
     for row in (0, 1):  # whoever it is, it is the history that counts
-        np.testing.assert_allclose(told["embedding"][row], known["embedding"][0], rtol=1e-4, atol=1e-5)
-        assert own(told, row) == pytest.approx(own(known, 0), rel=1e-3, abs=1e-4)
+        np.testing.assert_allclose(told["embedding"][row], answer["embedding"][0], rtol=1e-4, atol=1e-5)
+        assert own(told, row) == pytest.approx(own(answer, 0), rel=1e-3, abs=1e-4)
+
+
+def test_knowing_more_teaches_nothing(late: Shop, tmp_path: Path) -> None:
+    """The weights are those of the model that knows less, so that validation Recall is of what nobody had seen."""
+    documents, models = [], []
+    for through in ("train", "validation"):
+        options = late.options(tmp_path / through, feature_config=CONFIG, epochs=2, history_through=through)
+        documents.append(train(options))
+        models.append(dict(np.load(tmp_path / through / "weights.npz")))
+    for name, values in models[0].items():
+        np.testing.assert_array_equal(values, models[1][name])
+    steps = [[point["loss"] for point in document["training"]["repeats"]["curve"]] for document in documents]
+    assert steps[0] == steps[1]
+    assert documents[0]["metrics"]["validation_metrics"] == documents[1]["metrics"]["validation_metrics"]
+    assert documents[0]["metrics"]["test_metrics"] != documents[1]["metrics"]["test_metrics"]
+
+
+def test_histories_of_one_folder_without_splits(shop: Shop, tmp_path: Path) -> None:
+    """They are split here, by a hash; nobody's purchases of the test are in a history."""
+    rows = [row for of_split in shop.rows.values() for row in of_split]
+    write_shard(tmp_path / "examples" / "part-00000-of-00001.tfrecord.gz", rows)
+    vocabularies = {"format_version": 1, "rows": len(rows), "features": vocabulary(rows)}
+    (tmp_path / "vocabularies.json").write_text(json.dumps(vocabularies), encoding="utf-8")
+    there = shop._replace(examples=str(tmp_path / "examples"), vocabularies=str(tmp_path / "vocabularies.json"))
+    found = [
+        train(there.options(tmp_path / through, feature_config=CONFIG, epochs=1, history_through=through))
+        for through in ("train", "validation")
+    ]
+    assert found[0]["history"]["purchases"] == found[0]["training"]["rows"]
+    assert 0.13 < (found[1]["history"]["purchases"] - found[0]["history"]["purchases"]) / len(rows) < 0.17
 
 
 def test_one_request_with_and_without_a_history(trained: Any) -> None:

@@ -29,7 +29,7 @@ def test_purchases_by_customer_and_city(tmp_path: Path, monkeypatch: pytest.Monk
     folder = fake_model.write_examples(tmp_path / "examples", test=[("zoe", 11), ("bob", 12), ("ann", 13)])
     files = {split: [f"{folder}/{split}/{SHARD}"] for split in ("train", "validation", "test")}
     split = data.read(files["test"], {})
-    found = history.read(files, split, ["ann", "bob", "cyd"], np.array([14, 13, 12, 11]))
+    found = history.read(files, split, ["ann", "bob", "cyd"], np.array([14, 13, 12, 11]), ("train",))
     assert split.customers.tolist() == [b"zoe", b"bob", b"ann"]
     purchases = found.by_customer
     assert purchases.dense(slice(0, 4)).tolist() == [[0, 0, 0, 0], [0, 1, 2, 0], [0, 0, 1, 3], [1, 0, 0, 0]]
@@ -41,6 +41,24 @@ def test_purchases_by_customer_and_city(tmp_path: Path, monkeypatch: pytest.Monk
     assert (products.tolist(), counts.tolist()) == ([2, 3], [1, 3])
     assert split.cities.tolist() == [b"Ulm"]
     assert found.by_city.dense(slice(0, 1)).tolist() == [[0, 1, 3, 3]]
+
+
+def test_purchases_of_validation_may_be_known_too(tmp_path: Path) -> None:
+    rows = [("ann", 11), ("bob", 12), ("ann", 11)], [("ann", 12), ("zoe", 11), ("zoe", 99)]
+    folder = fake_model.write_examples(tmp_path / "examples", rows[0], [("ann", 11), ("zoe", 12)], {}, rows[1])
+    files = {split: [f"{folder}/{split}/{SHARD}"] for split in ("train", "validation", "test")}
+    split, catalogue = data.read(files["test"], {}), np.array([11, 12])
+    by_known = {
+        known: history.read(files, split, ["ann", "bob"], catalogue, known)
+        for known in (("train",), ("train", "validation"))
+    }
+    assert split.customers.tolist() == [b"ann", b"zoe"]
+    dense = [found.by_customer.dense(slice(0, 3)).tolist() for found in by_known.values()]
+    assert dense == [[[2, 0], [0, 0], [0, 1]], [[2, 1], [1, 0], [0, 1]]]
+    assert [found.by_city.dense(slice(0, 1)).tolist() for found in by_known.values()] == [[[2, 1]], [[3, 2]]]
+    sold = history.sales([*files["train"], *files["validation"]])
+    assert sold.of(np.array([99, 12, 5, 11])).tolist() == [1, 2, 0, 3]
+    assert history.sales([]).of(catalogue).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -61,7 +79,7 @@ def test_a_repeat_is_an_earlier_purchase_in_any_split(tmp_path: Path, seed: int)
         any(row == other and earlier < 2000 + place // 2 for earlier, other in timed)
         for place, row in enumerate(logs["test"])
     ]
-    found = history.read(files, split, ["c0"], np.array([10, 11]))
+    found = history.read(files, split, ["c0"], np.array([10, 11]), ("train",))
     assert found.repeat.tolist() == expected
     assert 0 < sum(expected) < 30
 

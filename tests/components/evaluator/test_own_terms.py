@@ -88,3 +88,21 @@ def test_a_term_that_is_no_number_stops_the_run(world: dict[str, Any], tmp_path:
         evaluate(**{**world, "model": model}, output_path=str(tmp_path / "out"), ks=(1,))
     assert not (tmp_path / "out").exists()
     assert saved_models.read_metadata(model)["catalogue"] == [str(product) for product in fake_model.CATALOGUE]
+
+
+def test_what_the_model_knows_of_validation_the_baselines_know_too(world: dict[str, Any], tmp_path: Path) -> None:
+    """Sold until the test: 11, 12 and 14 thrice each, 13 once. Of ann's and bob's purchases two are of validation."""
+    model = fake_history.write_model(tmp_path / "model", history={"through": "validation", "purchases": 10})
+    document = evaluate(**{**world, "model": model}, output_path=str(tmp_path / "out"), ks=(1, 2))
+    assert document["known_splits"] == ["train", "validation"]
+    popularity = document["metrics"]["popularity"]["recall_1"]["value"]
+    assert popularity == pytest.approx(
+        (4 * 1 / 3) / 6
+    )  # ann 11 and 14, cyd 14, dan 12; of train alone: (2 * 1 / 2) / 6
+    page = (tmp_path / "out" / "evaluation" / "report.html").read_text(encoding="utf-8")
+    assert "train and validation" in page
+    with pytest.raises(InputError, match=r"--split validation, for .*model: found a model whose histories hold"):
+        evaluate(**{**world, "model": model}, output_path=str(tmp_path / "other"), ks=(1,), split="validation")
+    champion = {"champion": model, "split": "validation", "output_path": str(tmp_path / "other")}
+    with pytest.raises(InputError, match="train with --history-through train"):
+        evaluate(**{**world, **champion}, ks=(1,))

@@ -1,0 +1,116 @@
+"""Who bought what when, read from the Examples: the histories that training learns from, and those that it leaves."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from components.common import examples, schema
+from components.common.errors import InputError
+from trainer_image import inputs
+from trainer_image.cache import Cache, Column
+from trainer_image.features import Encoder
+from trainer_image.history import KEY, History
+from trainer_image.inputs import Purchases
+
+DAY = 86_400
+
+
+class Rows(NamedTuple):
+    """R purchases of one split.
+
+    Attributes:
+        customer: int32 [R], the row of each customer, 0 for one that nobody knows.
+        place: int32 [R], the product, as an index of the catalogue, or inputs.UNKNOWN.
+        time: int64 [R], Unix seconds.
+    """
+
+    customer: np.ndarray
+    place: np.ndarray
+    time: np.ndarray
+
+
+def with_customers(vocabularies: dict[str, dict[str, Any]], tfrecords: str, splits: Sequence[str]) -> dict[str, Any]:
+    """The vocabularies, with the customers that have a history under KEY: those of training, and of more splits.
+
+    An id feature knows the customers of training alone, because it has learned nothing of others. A history needs no
+    learning.
+    """
+    tokens = list(vocabularies.get(schema.CUSTOMER, {}).get("tokens", []))
+    known = {token.encode() for token in tokens}
+    for split in splits:
+        files, is_split = inputs.find(tfrecords, split)
+        columns = {schema.CUSTOMER: "string", schema.PRODUCT: "int64", schema.TIMESTAMP: "int64"}
+        found = set()
+        with examples.explained(files, columns):
+            for raw in examples.dataset(files, columns):
+                found.update(np.unique((raw if is_split else _of(raw, split))[schema.CUSTOMER].numpy()).tolist())
+        tokens += [customer.decode() for customer in sorted(found - known)]
+        known |= found
+    return {**vocabularies, KEY: {"tokens": tokens}}
+
+
+def read(tfrecords: str, split: str, encoder: Encoder, catalogue: list[str], cache: Cache) -> Rows:
+    """Reads a split once more.
+
+    Args:
+        tfrecords: As for `inputs.load`.
+        split: One of schema.SPLITS.
+        encoder: The query tower's, which has a `history`.
+        catalogue: Product ids in index order.
+        cache: Where the arrays live.
+    """
+    files, is_split = inputs.find(tfrecords, split)
+    columns = {**encoder.columns, schema.CUSTOMER: "string", schema.PRODUCT: "int64", schema.TIMESTAMP: "int64"}
+    index = inputs.product_index(catalogue)
+
+    def encode(raw: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        if not is_split:
+            raw = _of(raw, split)
+        return encoder(raw)[KEY], index.lookup(raw[schema.PRODUCT]), raw[schema.TIMESTAMP]
+
+    found = [Column(cache) for _ in Rows._fields]
+    with examples.explained(files, columns):
+        for part in examples.dataset(files, columns).map(encode, num_parallel_calls=2).as_numpy_iterator():
+            for column, values in zip(found, part, strict=True):
+                column.append(values)
+    return Rows(*(column.array() for column in found))
+
+
+def history(parts: Sequence[Rows], customers: int, method: str) -> History:
+    """The history of what was bought in some splits.
+
+    Args:
+        parts: The splits.
+        customers: C; rows beyond are nobody's.
+        method: How the splits were made, "temporal" or "random".
+    """
+    customer, place, time = (np.concatenate(column) for column in zip(*parts, strict=True))
+    known = (customer > 0) & (place != inputs.UNKNOWN)
+    ages = ((time.max() - time[known]) / DAY).astype(np.float32)
+    customer, place = customer[known], place[known]
+    order = np.lexsort((-ages, place, customer))
+    starts = np.searchsorted(customer[order], np.arange(customers + 2))
+    return History(
+        starts, place[order].astype(np.int32), ages[order], float(ages.max(initial=0.0)), method == "temporal"
+    )
+
+
+def expect_one_query_each(purchases: Purchases, path: str) -> None:
+    """Raises InputError where a customer's training rows differ in what the query tower reads."""
+    rows = purchases.queries[KEY]
+    if len(np.unique(rows)) < len(rows):
+        raise InputError(
+            f"{path}, with a feature of kind history",
+            f"{len(rows):,} different queries of {len(np.unique(rows)):,} customers",
+            "query features that are the same in all rows of a customer",
+            "Take the features that change from purchase to purchase out of the query tower, or extract with "
+            "revenue_as_of training.",
+        )
+
+
+def _of(raw: dict[str, tf.Tensor], split: str) -> dict[str, tf.Tensor]:
+    """The rows of a split, where the files hold all of them."""
+    kept = inputs.belongs(raw, split)
+    return {name: tf.boolean_mask(column, kept) for name, column in raw.items()}
