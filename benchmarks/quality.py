@@ -19,7 +19,7 @@ from components.common.errors import expect_at_least, expect_choice
 
 HISTORY = "feature_config_history.yaml"
 CONFIGS = {"default": "feature_config.yaml", "history": HISTORY, "history_through_validation": HISTORY}
-THROUGH = {"history_through_validation": "validation"}  # the others know the training split
+THROUGH = {"history": "train", "history_through_validation": "validation"}
 OPTIONS = {
     "learning_rate": 0.004,
     "warmup_steps": 1000,
@@ -78,7 +78,9 @@ def compare(
         for config in tried:
             runs = found.setdefault(name, {}).setdefault(config, [])
             for seed in range(1, seeds + 1):
-                told = {**settings, "seed": seed, "history_through": THROUGH.get(config, "train")}
+                told = {**settings, "seed": seed}
+                if config in THROUGH:
+                    told["history_through"] = THROUGH[config]
                 kept = _kept(folder, f"{name}-{config}-{seed}", CONFIGS[config], told, fresh)
                 runs.append(kept if isinstance(kept, dict) else _train(name, config, told, cache, kept))
     peer = _peer(folder, settings, tfrs_minutes, fresh, cache) if tfrs_minutes and "temporal" in named else None

@@ -99,7 +99,7 @@ def test_what_the_model_knows_of_validation_the_baselines_know_too(world: dict[s
     assert popularity == pytest.approx(
         (4 * 1 / 3) / 6
     )  # ann 11 and 14, cyd 14, dan 12; of train alone: (2 * 1 / 2) / 6
-    page = (tmp_path / "out" / "evaluation" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "train and validation" in page
     with pytest.raises(InputError, match=r"--split validation, for .*model: found a model whose histories hold"):
         evaluate(**{**world, "model": model}, output_path=str(tmp_path / "other"), ks=(1,), split="validation")
