@@ -78,7 +78,7 @@ def compare(
         for config in tried:
             runs = found.setdefault(name, {}).setdefault(config, [])
             for seed in range(1, seeds + 1):
-                told = {**settings, "seed": seed}
+                told: dict[str, Any] = {**settings, "seed": seed}
                 if config in THROUGH:
                     told["history_through"] = THROUGH[config]
                 kept = _kept(folder, f"{name}-{config}-{seed}", CONFIGS[config], told, fresh)

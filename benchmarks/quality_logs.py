@@ -89,7 +89,7 @@ def _examples(name: str, cache: str) -> str:
         return path
     purchases, products = prepare(f"{cache}/demo/all")
     if name == DEALT:
-        purchases = _dealt(purchases, os.path.dirname(path))
+        purchases = dealt(purchases, os.path.dirname(path))
     if name == BASKET:
         _split_by_basket(_examples("temporal", cache), purchases, path)
     else:
@@ -103,7 +103,7 @@ def _examples(name: str, cache: str) -> str:
     return path
 
 
-def _dealt(purchases: str, folder: str) -> str:
+def dealt(purchases: str, folder: str) -> str:
     """Writes the purchases again as those of many customers with few purchases each; returns the new path."""
     path = storage.join(folder, "purchases.parquet")
     os.makedirs(folder, exist_ok=True)

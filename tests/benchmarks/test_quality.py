@@ -143,6 +143,55 @@ def test_the_basket_log_holds_the_same_rows_and_what_was_paid_in_training(tmp_pa
     }
 
 
+def test_baskets_are_dealt_whole_to_ten_customers(tmp_path: Path) -> None:
+    purchases = str(tmp_path / "purchases.parquet")
+    duckdb.sql("""
+        SELECT who::VARCHAR AS cust_person_id, (7 * moment + piece) AS product_id, 1.5 AS revenue, 'here' AS city,
+          to_timestamp(3600 * moment) AT TIME ZONE 'UTC' AS "timestamp"
+        FROM range(3) AS customers(who), range(200) AS baskets(moment), range(2) AS pieces(piece)
+    """).write_parquet(purchases)
+    rows, before = (
+        duckdb.read_parquet(path) for path in (quality_logs.dealt(purchases, str(tmp_path / "dealt")), purchases)
+    )
+    assert rows.columns == before.columns
+    assert sorted((who.split(" ")[0], *rest) for who, *rest in rows.fetchall()) == sorted(before.fetchall())
+    owners: dict[tuple[str, Any], set[str]] = {}
+    for who, _, _, _, time in rows.fetchall():
+        owners.setdefault((who.split(" ")[0], time), set()).add(who)
+    assert {len(of_basket) for of_basket in owners.values()} == {1}
+    customers = [next(iter(of_basket)) for of_basket in owners.values()]
+    assert len(set(customers)) == 30
+    assert max(customers.count(who) for who in customers) < 45  # 20 on average, with a standard deviation of 4.2
+    again = quality_logs.dealt(purchases, str(tmp_path / "again"))
+    assert duckdb.read_parquet(again).fetchall() == rows.fetchall()
+
+
+@pytest.mark.slow
+def test_what_more_is_known_of_is_called_so(tmp_path: Path) -> None:
+    log = str(tmp_path / "log")
+    make(log, rows=20_000, customers=300, products=120, seed=3)
+    settings = {"epochs": 1, "batch_size": 512, "warmup_steps": 10, "top_k": 50, "seed": 1}
+    known = {"history_through": "validation"}
+    found = quality_figures.trained(log, quality.HISTORY, {**settings, **known}, False, str(tmp_path))
+    evaluation = evaluate(
+        model=f"{tmp_path}/model",
+        examples=f"{log}/examples",
+        vocabularies=f"{log}/vocabularies.json",
+        output_path=f"{tmp_path}/evaluation",
+    )
+    assert "seconds_to_beat_personal_frequency" not in found
+    for scorer in ("model", "personal_frequency_through_validation"):
+        expected = evaluation["metrics"][scorer.removesuffix("_through_validation")]["recall_10"]["value"]
+        assert found["figures"][scorer]["recall_10"] == pytest.approx(expected)
+    columns = {schema.CUSTOMER: "string", schema.PRODUCT: "int64"}
+    pairs = {}
+    for split in schema.SPLITS:
+        rows = examples.read(examples.shards(f"{log}/examples/{split}"), columns)
+        pairs[split] = list(zip(rows[schema.CUSTOMER].tolist(), rows[schema.PRODUCT].tolist(), strict=True))
+    bought = {*pairs["train"], *pairs["validation"]}
+    assert found["explore_share"] == pytest.approx(np.mean([pair not in bought for pair in pairs["test"]]))
+
+
 @pytest.mark.slow
 def test_recall_is_what_the_evaluator_writes(tmp_path: Path) -> None:
     log = str(tmp_path / "log")
@@ -194,6 +243,13 @@ def test_the_summary() -> None:
         "temporal_stock_tfrs_seconds": 60.0,
         "default_vs_stock_tfrs_recall_10": 3.0,
     }
+
+
+def test_a_config_without_a_time_has_none() -> None:
+    untimed = {name: value for name, value in result(0.5, None).items() if "beat" not in name}
+    last = quality.summary({"random": {"history_through_validation": [untimed]}}, None)
+    assert "random_history_through_validation_train_seconds" in last
+    assert not [name for name in last if "beat" in name]
 
 
 def test_a_result_is_kept_for_its_config_and_options(tmp_path: Path) -> None:

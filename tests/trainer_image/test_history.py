@@ -108,7 +108,7 @@ def test_statistics_and_trends_by_hand() -> None:
     decayed[1] = 1
     for column, half_life in enumerate((5, 10, 30, 90)):
         decayed[3, column] = sum(2 ** (-age / half_life) for age in (2, 12, 40, 10, 10))
-    by_hand = [0, 1, 0, 5, 0], decayed, [0, 1, 0, 2, 0], [0, 0, 0, 2, 0]
+    by_hand: list[Any] = [[0, 1, 0, 5, 0], decayed, [0, 1, 0, 2, 0], [0, 0, 0, 2, 0]]
     for values, expected in zip(found, by_hand, strict=True):
         np.testing.assert_allclose(values.numpy(), expected, rtol=1e-6)
     shares = np.column_stack([np.array([1, 2, 1, 6, 1]) / 7, (decayed + 0.3) / (decayed.sum(axis=0) + 0.3)])
