@@ -73,11 +73,16 @@ def figures(found: Inputs, others: dict[str, Scorer], recent: np.ndarray, per_ba
         others: The baselines.
         recent: From `recent_sales`.
         per_basket: Recall and NDCG of a basket, averaged over the baskets, instead of Recall of a row.
+
+    Returns:
+        {scorer: {metric: value}}; of what was never bought only where training is all that is known.
     """
     measured: Figures = {}
     for name, scorer in {**found.scorers, **others}.items():
         scored = scoring.score(scorer, found.split, KS, found.taste)
         measured[name] = next_basket(scored) if per_basket else by_row(scored)
+    if found.known_splits != TRAINING:  # other products are new to a customer then
+        return measured
     popular = others["popularity"]
     lately = popular._replace(scores=lambda _: recent[None, :])
     rows = np.flatnonzero(never_bought(found))
@@ -154,9 +159,8 @@ def never_bought(found: Inputs) -> np.ndarray:
 
 
 def recent_sales(log: str, found: Inputs) -> np.ndarray:
-    """Known purchases of the catalogue, each counting less the older it is; see `decayed`: float64 [N]."""
-    folders = [storage.join(log, "examples", split) for split in found.known_splits]
-    files = [file for folder in folders for file in examples.shards(folder)]
+    """Training purchases of the catalogue, each counting less the older it is; see `decayed`: float64 [N]."""
+    files = examples.shards(storage.join(log, "examples", "train"))
     rows = examples.read(files, {schema.PRODUCT: "int64", schema.TIMESTAMP: "int64"})
     product = data.places(rows[schema.PRODUCT], found.embedded["model"].catalogue)
     return decayed(product, rows[schema.TIMESTAMP], len(found.catalogue))

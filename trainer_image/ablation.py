@@ -137,6 +137,8 @@ def _trained(options: Options, seed: int, which: str, features: Features, given:
     set_up(seeded)
     with tempfile.TemporaryDirectory() as logs:
         fit = fitted(seeded, features, given, checkpoints, logs)
+    if given.latest:
+        fit.model.know(given.latest)
     hits = _hits(fit.model, given.purchases[SPLIT])
     let_go(fit.model.weights, given.distribution)
     return hits

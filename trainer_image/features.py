@@ -16,6 +16,8 @@ from components.common import feature_config as fc
 from components.common import schema
 from components.common.vocabularies import require
 
+CUSTOMERS = "#history"  # those that have one, among the vocabularies: no column has such a name
+
 Columns = Mapping[str, tf.Tensor]
 
 
@@ -163,7 +165,7 @@ def encode_history(entry: fc.HistoryFeature, vocabularies: dict[str, dict[str, A
 
     Its width is that of the embeddings, which the tower says.
     """
-    tokens = vocabularies.get(entry.key) or vocabularies.get(schema.CUSTOMER, {})
+    tokens = vocabularies.get(CUSTOMERS) or vocabularies.get(schema.CUSTOMER, {})
     customer = encode_tokens(fc.IdFeature(kind="id", name=schema.CUSTOMER), {schema.CUSTOMER: tokens}, path)
     return Encoded(customer.call, 0, 0, customer.state, ("history", np.array([])))
 

@@ -71,7 +71,8 @@ class History(NamedTuple):
 
     def everything(self) -> Events:
         """All purchases, of queries that are the rows."""
-        return Events(np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts)), self.place, self.age)
+        rows = np.arange(len(self.starts) - 1, dtype=np.int32)
+        return Events(np.repeat(rows, np.diff(self.starts)), self.place, self.age)
 
     def of(self, rows: np.ndarray) -> Events:
         """The purchases of some rows, as queries 0 to len(rows) - 1."""

@@ -13,8 +13,7 @@ Through = Literal["train", "validation"]
 PATHS = ("tfrecords_path", "vocabularies_path", "metadata_path", "output_path", "checkpoint_path")
 CHANGEABLE = ("epochs", "patience", "learning_rate", "lr_scaling", "warmup_steps")  # from one part of a run to the next
 OF_THE_MACHINE = ("checkpoint_minutes", "cache_gib", "cluster_timeout", "feature_config")
-AFTERWARDS = ("ablate", "ablation_seeds")  # the model is the same: a run may continue with or without them
-AT_THE_END = ("history_through",)  # the weights are the same
+AFTERWARDS = ("ablate", "ablation_seeds", "history_through")  # the weights are the same, so a run may continue
 ELSEWHERE = ("loss", "top_k")  # auto is replaced by what it chose; top_k is no matter of training
 
 
@@ -129,5 +128,5 @@ class Options:
     @property
     def fixed(self) -> dict[str, Any]:
         """What must be the same when a run continues, beside data, loss and replicas."""
-        left_out = (*CHANGEABLE, *ELSEWHERE, *AT_THE_END)
+        left_out = (*CHANGEABLE, *ELSEWHERE)
         return {key: value for key, value in self.hyperparameters.items() if key not in left_out}

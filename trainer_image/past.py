@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from components.common import examples, schema
 from components.common.errors import InputError
+from components.common.vocabularies import require
 from trainer_image import inputs
 from trainer_image.cache import Cache, Column
-from trainer_image.features import Encoder
+from trainer_image.features import CUSTOMERS, Encoder
 from trainer_image.history import KEY, History
 from trainer_image.inputs import Purchases
 
@@ -31,24 +32,29 @@ class Rows(NamedTuple):
     time: np.ndarray
 
 
-def with_customers(vocabularies: dict[str, dict[str, Any]], tfrecords: str, splits: Sequence[str]) -> dict[str, Any]:
-    """The vocabularies, with the customers that have a history under KEY: those of training, and of more splits.
+def with_customers(vocabularies: dict[str, dict[str, Any]], path: str, tfrecords: str, split: str) -> dict[str, Any]:
+    """The vocabularies, with those who may have a history under CUSTOMERS: who bought in training, or in `split`.
 
     An id feature knows the customers of training alone, because it has learned nothing of others. A history needs no
     learning.
+
+    Args:
+        vocabularies: The features of vocabularies.json.
+        path: Where that file came from, for errors.
+        tfrecords: As for `inputs.load`.
+        split: One of schema.SPLITS.
     """
-    tokens = list(vocabularies.get(schema.CUSTOMER, {}).get("tokens", []))
-    known = {token.encode() for token in tokens}
-    for split in splits:
-        files, is_split = inputs.find(tfrecords, split)
-        columns = {schema.CUSTOMER: "string", schema.PRODUCT: "int64", schema.TIMESTAMP: "int64"}
-        found = set()
-        with examples.explained(files, columns):
-            for raw in examples.dataset(files, columns):
-                found.update(np.unique((raw if is_split else _of(raw, split))[schema.CUSTOMER].numpy()).tolist())
-        tokens += [customer.decode() for customer in sorted(found - known)]
-        known |= found
-    return {**vocabularies, KEY: {"tokens": tokens}}
+    tokens = require(vocabularies, path, schema.CUSTOMER, "tokens")
+    files, is_split = inputs.find(tfrecords, split)
+    columns = {schema.CUSTOMER: "string"}
+    if not is_split:
+        columns |= {schema.PRODUCT: "int64", schema.TIMESTAMP: "int64"}
+    found: set[bytes] = set()
+    with examples.explained(files, columns):
+        for raw in examples.dataset(files, columns):
+            found.update(np.unique((raw if is_split else _of(raw, split))[schema.CUSTOMER].numpy()).tolist())
+    later = sorted(found - {token.encode() for token in tokens})
+    return {**vocabularies, CUSTOMERS: {"tokens": [*tokens, *(_decoded(customer, files) for customer in later)]}}
 
 
 def read(tfrecords: str, split: str, encoder: Encoder, catalogue: list[str], cache: Cache) -> Rows:
@@ -71,7 +77,7 @@ def read(tfrecords: str, split: str, encoder: Encoder, catalogue: list[str], cac
         return encoder(raw)[KEY], index.lookup(raw[schema.PRODUCT]), raw[schema.TIMESTAMP]
 
     found = [Column(cache) for _ in Rows._fields]
-    with examples.explained(files, columns):
+    with examples.explained(files, columns, counted=True):  # `inputs.load` has found them whole
         for part in examples.dataset(files, columns).map(encode, num_parallel_calls=2).as_numpy_iterator():
             for column, values in zip(found, part, strict=True):
                 column.append(values)
@@ -108,6 +114,14 @@ def expect_one_query_each(purchases: Purchases, path: str) -> None:
             "Take the features that change from purchase to purchase out of the query tower, or extract with "
             "revenue_as_of training.",
         )
+
+
+def _decoded(customer: bytes, files: list[str]) -> str:
+    try:
+        return customer.decode()
+    except UnicodeDecodeError:
+        found = f"a customer {customer!r}"
+        raise InputError(files[0], found, "text in UTF-8", "Run the DataExtractor again.") from None
 
 
 def _of(raw: dict[str, tf.Tensor], split: str) -> dict[str, tf.Tensor]:

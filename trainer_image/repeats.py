@@ -16,7 +16,7 @@ from trainer_image import history
 from trainer_image.history import Events, Pairs
 
 HALF_LIVES = (5.0, 10.0, 30.0, 90.0)  # days
-MONTH = 2  # the half-life, of those, of what sold lately
+MONTH = HALF_LIVES.index(30.0)  # the half-life of what sold lately
 HIDDEN = 32
 
 

@@ -26,6 +26,7 @@ from trainer_image import (
 )
 from trainer_image.checkpoint import LOGS, Checkpoints
 from trainer_image.describe import describe
+from trainer_image.features import CUSTOMERS
 from trainer_image.fit import Features, Fit, Given, fitted, sampler_of, set_up
 from trainer_image.inputs import Purchases
 from trainer_image.model import Encoders, TwoTower
@@ -65,15 +66,17 @@ def train(options: Options) -> dict[str, Any]:
         stack.enter_context(strategy.closing(distribution))
         is_preempted = stack.enter_context(preemption.watched())
         memory = stack.enter_context(cache.opened(int(options.cache_gib * GIB)))
+        features = Features(config, Encoders(config, vocabularies, products, paths))
+        _expect_products(options, len(features.encoders.catalogue))
         with staging.staged(options.tfrecords_path) as local:
-            if any(feature.kind == history.KEY for feature in config.query.features):
-                vocabularies = past.with_customers(vocabularies, local, _known_splits(options)[1:])
-            features = Features(config, Encoders(config, vocabularies, products, paths))
-            _expect_products(options, len(features.encoders.catalogue))
+            if history.KEY in features.encoders.query.widths:
+                # Whatever the model is to know of them in the end, so that validation is of the same queries.
+                vocabularies = past.with_customers(vocabularies, options.vocabularies_path, local, "validation")
+                features = Features(config, Encoders(config, vocabularies, products, paths))
             purchases = _read(options, local, features.encoders, memory)
-            histories = _histories(options, local, features.encoders, vocabularies, purchases["train"], memory)
+            known, latest = _histories(options, local, features.encoders, vocabularies, purchases["train"], memory)
         loss = _loss(options, features, purchases["train"], distribution.num_replicas_in_sync)
-        given = Given(purchases, products, loss, distribution, is_preempted, *histories)
+        given = Given(purchases, products, loss, distribution, is_preempted, known, latest)
         _expect_fits(options, features, given, memory)
 
         checkpoints = Checkpoints(options.checkpoints, options.checkpoint_minutes)
@@ -82,24 +85,19 @@ def train(options: Options) -> dict[str, Any]:
         logs = storage.join(_local(options.checkpoints, stack), LOGS)
         fit = fitted(options, features, given, checkpoints, logs)
         metrics = {"validation_metrics": _recalls(fit.model, purchases, "validation")}
-        extra = {}
+        extra: dict[str, Any] = {}
+        if latest:  # from here on it knows what was bought in validation
+            fit.model.know(latest)
+            extra["history"] = {"through": options.history_through, "purchases": len(latest.place)}
         if reduced:
             bare = Features(reduced, Encoders(reduced, vocabularies, products, paths))
             extra["metadata_impact"] = ablation.impact(options, features, bare, given, fit.model)
-        if given.latest:
-            fit.model.know(given.latest)
-            extra["history"] = {"through": options.history_through, "purchases": len(given.latest.place)}
         metrics["test_metrics"] = _recalls(fit.model, purchases, "test")
         document = {**_describe(options, config, given, fit, metrics), **extra}
         _publish(options, fit.model, document, logs)
         if strategy.is_chief():
             checkpoints.remove()
     return document
-
-
-def _known_splits(options: Options) -> tuple[str, ...]:
-    """Those whose purchases the finished model knows."""
-    return schema.SPLITS[: schema.SPLITS.index(options.history_through) + 1]
 
 
 def _read(options: Options, local: str, encoders: Encoders, memory: cache.Cache) -> dict[str, Purchases]:
@@ -132,9 +130,14 @@ def _histories(
         return None, None
     past.expect_one_query_each(bought, options.tfrecords_path)
     method = schema.read_metadata(options.metadata_path).get("split", {}).get("method", "random")
-    customers = len(vocabularies[history.KEY]["tokens"])
-    rows = [past.read(local, split, encoders.query, encoders.catalogue, memory) for split in _known_splits(options)]
-    return past.history(rows[:1], customers, method), past.history(rows, customers, method)
+    customers = len(vocabularies[CUSTOMERS]["tokens"])
+    splits = schema.SPLITS[: schema.SPLITS.index(options.history_through) + 1]
+    rows = [past.read(local, split, encoders.query, encoders.catalogue, memory) for split in splits]
+    bought_in_training = past.history(rows[:1], customers, method)
+    latest = past.history(rows, customers, method) if len(rows) > 1 else bought_in_training
+    for column in (column for part in rows for column in part):
+        memory.release(column)
+    return bought_in_training, latest
 
 
 def _loss(options: Options, features: Features, purchases: Purchases, replicas: int) -> str:

@@ -25,7 +25,8 @@ def evaluator(
 
     Args:
         model: The Trainer's model.
-        examples: The DataExtractor's examples; the test split is ranked, the train split feeds the baselines.
+        examples: The DataExtractor's examples; the test split is ranked; the baselines know
+            what the model knows: the train split, with a history the validation split too.
         vocabularies: The VocabBuilder's vocabularies.json.
         evaluation: evaluation.json and report.html.
         metrics: Every figure of the model, the others' Recall@k, the verdict and its reasons.

@@ -1,10 +1,12 @@
 """What was bought before: by each customer, in each city and in all, and whether a row repeats a purchase."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.common import examples, schema
 from components.common.errors import InputError
@@ -56,49 +58,54 @@ class Purchases:
         return np.diff(running[self.starts])
 
 
-class Sales(NamedTuple):
-    """How often each of some products was bought."""
+class Later(NamedTuple):
+    """What was bought in splits that the model knows beyond training."""
 
-    product: np.ndarray  # int64 [P], distinct ids, sorted
-    times: np.ndarray  # int64 [P]
+    customers: np.ndarray  # bytes [C], distinct
+    product: np.ndarray  # int64 [P], distinct ids
+    times: np.ndarray  # int64 [P], how often each was bought
 
-    def of(self, catalogue: np.ndarray) -> np.ndarray:
-        """Of each product of a catalogue: float64 [N]."""
-        place = data.places(catalogue, self.product)
-        return np.where(place == NOT_IN_CATALOGUE, 0.0, np.append(self.times, 0)[place])
+    def sold(self, catalogue: np.ndarray) -> np.ndarray:
+        """Purchases of each product of a catalogue: float64 [N]."""
+        return np.append(self.times, 0.0)[data.places(catalogue, self.product)]  # place -1, of none, is the 0
 
 
 class History(NamedTuple):
     """What the split's rows can be compared with."""
 
-    by_customer: Purchases  # of the split's customers [C] first, then of all others that training knows
+    by_customer: Purchases  # of the split's customers [C] first, then of all others that are known
     by_city: Purchases  # of the split's cities
     repeat: np.ndarray  # bool [R]: the customer had bought the row's product at an earlier time, in whatever split
 
 
-def sales(files: list[str]) -> Sales:
-    """The sales of some local shards; of no shards, none."""
-    totals: dict[int, int] = {}
-    for batch in _chunks(files, {schema.PRODUCT: "int64"}) if files else ():
-        for product, count in zip(*np.unique(batch[schema.PRODUCT], return_counts=True), strict=True):
-            totals[int(product)] = totals.get(int(product), 0) + int(count)
-    products = np.array(sorted(totals), np.int64)
-    return Sales(products, np.array([totals[product] for product in products.tolist()], np.int64))
+def later(files: list[str]) -> Later:
+    """Reads these local shards; there may be none."""
+    customers: set[bytes] = set()
+    sold: Counter[int] = Counter()
+    for batch in _chunks(files, {schema.CUSTOMER: "string", schema.PRODUCT: "int64"}) if files else ():
+        distinct = pc.unique(pa.array(batch[schema.CUSTOMER], pa.binary()))
+        customers.update(cast(list[bytes], distinct.to_pylist()))
+        products, times = np.unique(batch[schema.PRODUCT], return_counts=True)
+        sold.update(dict(zip(products.tolist(), times.tolist(), strict=True)))
+    return Later(
+        np.array(sorted(customers), object), np.array(list(sold), np.int64), np.array(list(sold.values()), np.int64)
+    )
 
 
 def read(
-    files: dict[str, list[str]], split: Split, customers: list[str], catalogue: np.ndarray, known: tuple[str, ...]
+    files: dict[str, list[str]], split: Split, customers: np.ndarray, catalogue: np.ndarray, known: tuple[str, ...]
 ) -> History:
     """Reads what came before the split's rows.
 
     Args:
         files: Local shards of all three splits, by split.
         split: The rows.
-        customers: All customers of the training split.
+        customers: All customers of the known splits, as bytes.
         catalogue: Product ids [N].
         known: The splits whose purchases are known when the rows are ranked.
     """
-    owners = np.concatenate([split.customers, _others(split.customers, customers)])
+    new = data.places(customers, split.customers) == NOT_IN_CATALOGUE
+    owners = np.concatenate([split.customers, customers[new]])
     has_city = bool(len(split.cities))
     firsts = _FirstTimes(split)
     folds = {"customer": _Fold(), "city": _Fold()}
@@ -120,12 +127,6 @@ def read(
         by_city=Purchases(folds["city"].total, len(split.cities), len(catalogue)),
         repeat=firsts.of_rows() < split.time,
     )
-
-
-def _others(known: np.ndarray, customers: list[str]) -> np.ndarray:
-    """The customers that are not known yet, as bytes."""
-    ids = np.array([customer.encode() for customer in customers], object)
-    return ids[data.places(ids, known) == NOT_IN_CATALOGUE] if len(ids) else ids
 
 
 class _FirstTimes:

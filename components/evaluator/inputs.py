@@ -106,9 +106,11 @@ def read(model: str, champion: str, examples: str, vocabularies: str, split: str
         with progress.step("Reading the purchases"):
             rows = data.read(files[split], columns, has_city=data.CITY in metadata["schema"])
             ids = np.array([int(product) for product in loaded["model"].catalogue], np.int64)
-            known = loaded["model"].known_splits
-            before = history.read(files, rows, tokens, ids, known)
-            later = history.sales([file for name in known[1:] for file in files[name]])
+            splits = loaded["model"].known_splits
+            later = history.later([file for name in splits[1:] for file in files[name]])
+            customers = np.array([token.encode() for token in tokens], object)
+            new = data.places(later.customers, customers) == NOT_IN_CATALOGUE
+            before = history.read(files, rows, np.concatenate([customers, later.customers[new]]), ids, splits)
         with progress.step("Asking the models"):
             embedded = {
                 name: models.embed(
@@ -119,8 +121,8 @@ def read(model: str, champion: str, examples: str, vocabularies: str, split: str
     scorers = {}
     for name, vectors in embedded.items():
         in_training = purchases_of(features, vocabularies, [str(product) for product in vectors.catalogue])
-        scorers[name] = vectors.scorer(rows, in_training + later.of(vectors.catalogue))
-    return Inputs(rows, before, loaded, embedded, scorers, metadata, len(tokens), known)
+        scorers[name] = vectors.scorer(rows, in_training + later.sold(vectors.catalogue))
+    return Inputs(rows, before, loaded, embedded, scorers, metadata, len(tokens), splits)
 
 
 def _sold_now(name: str, folder: str, model: Model, metadata: dict[str, Any]) -> list[str]:

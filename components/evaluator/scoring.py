@@ -21,7 +21,7 @@ class Scorer(NamedTuple):
     scores: Scores
     query: np.ndarray  # int64 [R], the query of each row
     target: np.ndarray  # int64 [R], the row's product in its catalogue, or NOT_IN_CATALOGUE
-    sold: np.ndarray  # float64 [N], training purchases of its products
+    sold: np.ndarray  # float64 [N], known purchases of its products
 
 
 class Scored(NamedTuple):
@@ -31,10 +31,10 @@ class Scored(NamedTuple):
     ks: tuple[int, ...]  # cut-offs of Recall@k
     better: np.ndarray  # int64 [R], products that score above the row's own; see ranking.count_better
     tied: np.ndarray  # int64 [R], others that score the same
-    sold: np.ndarray  # float64 [N], training purchases of each product
+    sold: np.ndarray  # float64 [N], known purchases of each product
     listed: np.ndarray  # int64 [L], the customers whose lists were made
     lists: np.ndarray  # int64 [L, k], their first k = SHOWN products, best first
-    taste: np.ndarray  # float64 [C], mean training purchases of what each customer bought in training; NaN for nothing
+    taste: np.ndarray  # float64 [C], mean popularity of what each customer bought, in known purchases; NaN for nothing
 
 
 def score(scorer: Scorer, split: Split, ks: tuple[int, ...], taste: np.ndarray) -> Scored:

@@ -153,6 +153,17 @@ def test_each_figure_is_that_of_a_training_of_its_own(shop: Shop, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_with_a_history_it_is_of_the_finished_model(shop: Shop, tmp_path: Path) -> None:
+    """Which knows more than its training did: what is compared with it knows as much."""
+    options = {"feature_config": "feature_config_history.yaml", "epochs": 2, "ablate": True, "ablation_seeds": 2}
+    document = train(shop.options(tmp_path / "model", **options))
+    first, second = (seed["with"] for seed in document["metadata_impact"]["recall_10"]["per_seed"])
+    assert first == pytest.approx(document["metrics"]["test_metrics"]["test_recall_10"], abs=1e-12)
+    alone = train(shop.options(tmp_path / "alone", **{**options, "ablate": False, "seed": 43}))
+    assert second == pytest.approx(alone["metrics"]["test_metrics"]["test_recall_10"], abs=1e-12)
+
+
+@pytest.mark.slow
 def test_what_is_finished_is_not_repeated(
     shop: Shop, tmp_path: Path, ablated: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,7 +190,10 @@ def test_what_is_finished_is_not_repeated(
 
 
 def test_a_run_may_go_on_with_or_without_it(shop: Shop) -> None:
-    plain, ablating = shop.options("unused"), shop.options("unused", ablate=True, ablation_seeds=5)
+    plain, ablating = (
+        shop.options("unused"),
+        shop.options("unused", ablate=True, ablation_seeds=5, history_through="train"),
+    )
     assert plain.fixed == ablating.fixed
     assert plain.hyperparameters == ablating.hyperparameters
 

@@ -11,6 +11,10 @@ from tests.components import fake_model
 SHARD = "part-00000-of-00001.tfrecord.gz"
 
 
+def names(*customers: str) -> np.ndarray:
+    return np.array([customer.encode() for customer in customers], object)
+
+
 def test_folding_in_small_steps_adds_up_the_same() -> None:
     rng = np.random.default_rng(1)
     owner, product = rng.integers(-1, 5, 500), rng.integers(-1, 4, 500)
@@ -29,7 +33,7 @@ def test_purchases_by_customer_and_city(tmp_path: Path, monkeypatch: pytest.Monk
     folder = fake_model.write_examples(tmp_path / "examples", test=[("zoe", 11), ("bob", 12), ("ann", 13)])
     files = {split: [f"{folder}/{split}/{SHARD}"] for split in ("train", "validation", "test")}
     split = data.read(files["test"], {})
-    found = history.read(files, split, ["ann", "bob", "cyd"], np.array([14, 13, 12, 11]), ("train",))
+    found = history.read(files, split, names("ann", "bob", "cyd"), np.array([14, 13, 12, 11]), ("train",))
     assert split.customers.tolist() == [b"zoe", b"bob", b"ann"]
     purchases = found.by_customer
     assert purchases.dense(slice(0, 4)).tolist() == [[0, 0, 0, 0], [0, 1, 2, 0], [0, 0, 1, 3], [1, 0, 0, 0]]
@@ -44,21 +48,24 @@ def test_purchases_by_customer_and_city(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_purchases_of_validation_may_be_known_too(tmp_path: Path) -> None:
-    rows = [("ann", 11), ("bob", 12), ("ann", 11)], [("ann", 12), ("zoe", 11), ("zoe", 99)]
+    """zoe and cyd come in validation; cyd buys nothing in the test."""
+    rows = [("ann", 11), ("bob", 12), ("ann", 11)], [("ann", 12), ("zoe", 11), ("zoe", 99), ("cyd", 12)]
     folder = fake_model.write_examples(tmp_path / "examples", rows[0], [("ann", 11), ("zoe", 12)], {}, rows[1])
     files = {split: [f"{folder}/{split}/{SHARD}"] for split in ("train", "validation", "test")}
     split, catalogue = data.read(files["test"], {}), np.array([11, 12])
-    by_known = {
-        known: history.read(files, split, ["ann", "bob"], catalogue, known)
-        for known in (("train",), ("train", "validation"))
-    }
+    later = history.later(files["validation"])
+    assert later.customers.tolist() == [b"ann", b"cyd", b"zoe"]
+    assert later.sold(np.array([99, 12, 5, 11])).tolist() == [1, 2, 0, 1]
+    nothing = history.later([])
+    assert (nothing.customers.tolist(), nothing.sold(catalogue).tolist()) == ([], [0, 0])
+    found = [
+        history.read(files, split, names("ann", "bob", *more), catalogue, known)
+        for more, known in (((), ("train",)), (("zoe", "cyd"), ("train", "validation")))
+    ]
     assert split.customers.tolist() == [b"ann", b"zoe"]
-    dense = [found.by_customer.dense(slice(0, 3)).tolist() for found in by_known.values()]
-    assert dense == [[[2, 0], [0, 0], [0, 1]], [[2, 1], [1, 0], [0, 1]]]
-    assert [found.by_city.dense(slice(0, 1)).tolist() for found in by_known.values()] == [[[2, 1]], [[3, 2]]]
-    sold = history.sales([*files["train"], *files["validation"]])
-    assert sold.of(np.array([99, 12, 5, 11])).tolist() == [1, 2, 0, 3]
-    assert history.sales([]).of(catalogue).tolist() == [0, 0]
+    dense = [one.by_customer.dense(slice(0, 4)).tolist() for one in found]
+    assert dense == [[[2, 0], [0, 0], [0, 1]], [[2, 1], [1, 0], [0, 1], [0, 1]]]
+    assert [one.by_city.dense(slice(0, 1)).tolist() for one in found] == [[[2, 1]], [[3, 2]]]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -79,7 +86,7 @@ def test_a_repeat_is_an_earlier_purchase_in_any_split(tmp_path: Path, seed: int)
         any(row == other and earlier < 2000 + place // 2 for earlier, other in timed)
         for place, row in enumerate(logs["test"])
     ]
-    found = history.read(files, split, ["c0"], np.array([10, 11]), ("train",))
+    found = history.read(files, split, names("c0"), np.array([10, 11]), ("train",))
     assert found.repeat.tolist() == expected
     assert 0 < sum(expected) < 30
 
