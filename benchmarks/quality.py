@@ -84,7 +84,7 @@ def compare(
                 kept = _kept(folder, f"{name}-{config}-{seed}", CONFIGS[config], told, fresh)
                 runs.append(kept if isinstance(kept, dict) else _train(name, config, told, cache, kept))
     peer = _peer(folder, settings, tfrs_minutes, fresh, cache) if tfrs_minutes and "temporal" in named else None
-    console = Console(highlight=False, width=150)
+    console = Console(highlight=False, width=210)
     for name, by_config in found.items():
         console.print(_table(name, by_config, seeds, peer if name == "temporal" else None))
     print(json.dumps(summary(found, peer)))
