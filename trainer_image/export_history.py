@@ -1,4 +1,4 @@
-"""SavedModels of a model with a history, which carry what each customer bought in training."""
+"""SavedModels of a model with a history, which carry what each customer is known to have bought."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ Tensors = dict[str, tf.Tensor]
 
 
 class Customers(tf.Module):
-    """Answers customers by what they bought: as a request says, else as training knows."""
+    """Answers customers by what they bought: as a request says, else as the model knows."""
 
     def __init__(self, model: TwoTower, past: History):
         super().__init__()

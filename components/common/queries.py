@@ -2,7 +2,7 @@
 
 A query model with a history takes two more inputs, each with the default [1, 0]: `history_products` int64 [1 or B, E],
 one entry a purchase, -1 where there is none, and `history_ages` float32 [1 or B, E], days since each. A row without any
-purchase is answered from what training knows of its cust_person_id. It returns, besides, `own_products` int64 [B, H],
+purchase is answered from what the model knows of its cust_person_id. It returns, besides, `own_products` int64 [B, H],
 ids of the catalogue, -1 where there is none, and `own_scores` float32 [B, H], what is added to their scores.
 """
 

@@ -11,7 +11,7 @@ It is built from the Trainer's SavedModels and the product lookup, and loads wit
 | `candidate_embedding` | the product's columns, each [B] | `embedding` float32 [B, D] |
 
 The model of a Trainer that was given a history answers, besides, from what a customer bought. All the above take it
-from a table of training's customers inside the model; one signature more takes it from the request, for customers who
+from a table of known customers inside the model; one signature more takes it from the request, for customers who
 are new or have bought since:
 
 | signature | inputs | outputs |
