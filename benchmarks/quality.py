@@ -50,10 +50,10 @@ def compare(
     """Trains and evaluates every log with every config and seed, every training in a process of its own.
 
     The logs are The Complete Journey: "temporal" and "random" (1,500 products, split as named), "all_products"
-    (temporal, all that were bought at least ten times), "few_purchases" (as temporal, with every household's baskets
-    dealt to ten customers) and "basket" (1,500 products, each household's last basket is the test, the one before it
-    validation), where Recall is that of a basket, averaged over the households. What is trained is kept as JSON, so
-    that a run that was ended goes on where it was.
+    (temporal, all that were bought at least ten times), "few_purchases" (1,500 products, temporal, every household's
+    baskets dealt to ten customers) and "basket" (1,500 products, each household's last basket is the test, the one
+    before it validation), where Recall is that of a basket, averaged over the households. What is trained is kept as
+    JSON, so that a run that was ended goes on where it was.
 
     Args:
         seeds: How many, from 1 on.

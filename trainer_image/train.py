@@ -131,7 +131,7 @@ def _histories(
     past.expect_one_query_each(bought, options.tfrecords_path)
     method = schema.read_metadata(options.metadata_path).get("split", {}).get("method", "random")
     customers = len(vocabularies[CUSTOMERS]["tokens"])
-    splits = schema.SPLITS[: schema.SPLITS.index(options.history_through) + 1]
+    splits = schema.splits_through(options.history_through)
     rows = [past.read(local, split, encoders.query, encoders.catalogue, memory) for split in splits]
     bought_in_training = past.history(rows[:1], customers, method)
     latest = past.history(rows, customers, method) if len(rows) > 1 else bought_in_training

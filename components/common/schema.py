@@ -31,6 +31,11 @@ METADATA = "metadata.json"
 FORMAT_VERSION = 1
 
 
+def splits_through(last: str) -> tuple[str, ...]:
+    """The splits up to one, that one too."""
+    return SPLITS[: SPLITS.index(last) + 1]
+
+
 def read_metadata(path: str) -> dict[str, Any]:
     """Reads and checks metadata.json.
 

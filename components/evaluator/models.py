@@ -31,8 +31,7 @@ class Model(NamedTuple):
     @property
     def known_splits(self) -> tuple[str, ...]:
         """Those whose purchases it knows when it is asked: with a history, more than it was trained on."""
-        last = self.metadata.get("history", {}).get("through", schema.SPLITS[0])
-        return schema.SPLITS[: schema.SPLITS.index(last) + 1]
+        return schema.splits_through(self.metadata.get("history", {}).get("through", schema.SPLITS[0]))
 
 
 class Embedded(NamedTuple):
