@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint bench-data bench-train bench-scale bench-recall bench-warm bench-eval \
+.PHONY: help run tune test test-slow lint bench-data bench-train bench-scale bench-recall bench-warm bench-eval \
   bench-quality bench-serve serve compile images image-dataflow push push-dataflow registry-named lock clean
 
 help:  ## this list
@@ -15,6 +15,9 @@ help:  ## this list
 
 run: $(VENV)/ready  ## the whole pipeline on the demo data; ARGS="--split random" and so on, ARGS=--help lists them
 	$(BIN)/python -m demo.run $(ARGS)
+
+tune: $(VENV)/ready  ## searches better settings for the newest `make run`; ARGS="--trials 50", ARGS=--help (about an hour)
+	$(BIN)/python -m demo.tune $(ARGS)
 
 test: lint  ## linters, type checker and all fast tests
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
@@ -96,7 +99,7 @@ $(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/bench.txt
 	touch $@
 
-GROUPS := $(foreach group,data train serve pipeline demo dev,--group $(group))
+GROUPS := $(foreach group,data train serve pipeline demo tune dev,--group $(group))
 RESOLVE := $(VENV)/lock/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes \
   --custom-compile-command "make lock"
 # What the images get: the same pins, for the platform they run on. libclang is a compiler that nothing here imports.

@@ -44,6 +44,9 @@ def training(settings: Settings = STANDARD) -> Any:
         lr_scaling: str = "sqrt",
         warmup_steps: int = 1000,
         loss: str = "auto",
+        temperature: float = 1.0,
+        l1: float = 1e-6,
+        precision: str = "float32",
         patience: int = 10,
         top_k: int = 100,
         seed: int = 42,
@@ -98,6 +101,9 @@ def training(settings: Settings = STANDARD) -> Any:
             lr_scaling: How the learning rate grows with replicas: sqrt, linear or none.
             warmup_steps: Steps over which the learning rate rises to its value.
             loss: auto, full-catalogue or in-batch.
+            temperature: The logits are divided by it in training.
+            l1: L1 penalty on the towers' Dense kernels.
+            precision: float32 or bfloat16, of the towers' arithmetic.
             patience: Epochs without a better validation Recall before training stops.
             top_k: How many products the Trainer's saved_model returns; the released one is asked for k.
             seed: The same seed and data give the same model.
@@ -160,6 +166,9 @@ def training(settings: Settings = STANDARD) -> Any:
             lr_scaling=lr_scaling,
             warmup_steps=warmup_steps,
             loss=loss,
+            temperature=temperature,
+            l1=l1,
+            precision=precision,
             patience=patience,
             top_k=top_k,
             seed=seed,

@@ -10,6 +10,7 @@ Scaling = Literal["sqrt", "linear", "none"]
 Precision = Literal["float32", "bfloat16"]
 Through = Literal["train", "validation"]
 
+KS = (5, 10, 50, 100)  # of the Recalls that training watches
 PATHS = ("tfrecords_path", "vocabularies_path", "metadata_path", "output_path", "checkpoint_path")
 CHANGEABLE = ("epochs", "patience", "learning_rate", "lr_scaling", "warmup_steps")  # from one part of a run to the next
 OF_THE_MACHINE = ("checkpoint_minutes", "cache_gib", "cluster_timeout", "feature_config")

@@ -14,8 +14,8 @@ from trainer_image import history, inputs
 from trainer_image.divergence import diverged
 from trainer_image.inputs import Purchases
 from trainer_image.model import TwoTower
+from trainer_image.options import KS
 
-KS = (5, 10, 50, 100)
 SCORES = 1 << 28  # that one validation computes, at most: beyond it, a sample of the queries answers
 COLLAPSED = 0.01
 HISTORIES = 2048  # queries whose purchases are looked at together

@@ -1,0 +1,59 @@
+"""`make tune`: a search for better settings of the Trainer, on the data of the newest `make run`."""
+
+import json
+from pathlib import Path
+
+from components.common import cli, schema, storage
+from components.common.errors import InputError
+from trainer_image.options import Options
+from tuning.search import Search
+from tuning.search import tune as search
+
+MODEL, EXTRACTED, COUNTED = "trainer/model", "data-extractor/examples", "vocab-builder/vocabularies"
+METADATA = "model_metadata.json"
+TOLD = ("epochs", "batch_size", "learning_rate", "warmup_steps", "seed", "top_k")  # what `make run` tells the Trainer
+
+
+def tune(settings: Search, *, run: str = "", folder: str = "runs/demo", output: str = "runs/tune") -> None:
+    """Searches for better settings than those of a run of the demo, on its data and with its feature config.
+
+    `python -m tuning` does the same for other data.
+
+    Args:
+        settings: What is searched, and how long.
+        run: Another run than the newest, such as runs/demo/default/metro-recs-training-…: one with the default config.
+        folder: Where the runs are.
+        output: The search's folder.
+    """
+    search(options_of(run or newest(folder), output), settings)
+
+
+def newest(folder: str) -> str:
+    """The latest run in `folder` that has a model: runs are named after their time.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = sorted(Path(folder).glob(f"*/{MODEL}/{METADATA}"))
+    if not found:
+        raise InputError(f"{folder}/*/{MODEL}", "no model", "that of a run", "Run `make run` first.")
+    return str(found[-1].parents[2])
+
+
+def options_of(run: str, output: str) -> Options:
+    """What the run's Trainer was told, but for its output."""
+    examples = storage.join(run, EXTRACTED)
+    document = storage.read_json(storage.join(run, MODEL, METADATA), "the run's model")
+    told = {name: document["hyperparameters"][name] for name in TOLD}
+    return Options(
+        tfrecords_path=examples,
+        vocabularies_path=storage.join(run, COUNTED),
+        metadata_path=storage.join(examples, schema.METADATA),
+        output_path=output,
+        feature_config=json.dumps(document["feature_config"]),
+        **told,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(tune)

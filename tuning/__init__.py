@@ -1,0 +1,1 @@
+"""A search for better settings of the Trainer: many trainings, each judged on the validation split."""

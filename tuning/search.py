@@ -1,0 +1,183 @@
+"""Searches for settings of the Trainer that do better on the validation split. Read `tune` first."""
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from optuna.trial import Trial, TrialState
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from components.common import feature_config as fc
+from components.common import schema
+from components.common.errors import InputError, expect_at_least
+from components.common.vocabularies import read_vocabularies
+from trainer_image.options import KS, Options
+from trainer_image.preemption import EXIT_CODE
+from tuning import results, space, studies, trainer
+from tuning.space import Settings
+from tuning.studies import Study
+
+RESERVED = {
+    "checkpoint_path": "none: every training has its checkpoints in its own folder",
+    "ablate": "no ablation: it is of one model",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How the search goes.
+
+    Args:
+        trials: Trainings in all: those of earlier calls and those that were given up early included.
+        minutes: Begin no further training after so many minutes of this call; 0 sets no limit.
+        space: What is searched: YAML or JSON text, or a path to it.
+        k: Validation Recall@k is what counts.
+    """
+
+    trials: int = 30
+    minutes: float = 0.0
+    space: str = "tuning/space.yaml"
+    k: int = 100
+
+    def check(self) -> None:
+        """Raises InputError for a flag out of its range."""
+        for flag, value, least in (("--trials", self.trials, 1), ("--minutes", self.minutes, 0), ("--k", self.k, 1)):
+            expect_at_least(flag, value, least)
+
+
+def tune(options: Options, search: Search) -> None:
+    """Trains with many settings and keeps those with the best validation Recall.
+
+    The first training has the settings as given: the others are compared with it. Each is the Trainer's own command
+    line in a process of its own. A tree-structured Parzen estimator (Optuna) proposes the settings, and a training
+    that is below the median of the others at the same epoch is given up. The test split decides nothing. A search that
+    was ended, by Ctrl-C, SIGTERM or a crash, goes on when the same command is run again, within a training too.
+
+    Args:
+        options: The Trainer's flags; --output-path is the search's folder. In there: best/ with model/, and
+            parameters.yaml and feature_config.yaml for the pipeline; tuning.json; tuning.png; trials/, with their logs.
+        search: What is searched, and how long.
+
+    Raises:
+        InputError: for anything that the user can put right.
+    """
+    search.check()
+    options.check()
+    _expect_possible(options, search.k)
+    given = Settings(options, fc.load(options.feature_config))
+    distributions = space.load(search.space, given)
+    study = studies.opened(Path(options.output_path), given, search.k, distributions)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    started, kept = time.monotonic(), -1
+    try:
+        with _interruptible(), _bar(console, search.trials) as bar:
+            while len(study.trials) < search.trials:
+                bar.update(bar.task_ids[0], completed=len(study.trials))
+                if search.minutes and time.monotonic() - started > 60 * search.minutes:
+                    console.print(f"{search.minutes:g} minutes are over")
+                    break
+                trial = study.ask(distributions if study.trials else {})
+                _train(study, trial, space.applied(given, trial.params), bar)
+                kept = _keep(study, given, kept)
+    except KeyboardInterrupt:
+        print("\nended; the same command goes on from here", file=sys.stderr)
+        sys.exit(EXIT_CODE)
+    _keep(study, given, kept)
+    results.show(results.write(study), console, study.folder)
+
+
+def _train(study: Study, trial: Trial, settings: Settings, bar: Progress) -> None:
+    """One training, from the question to its place in the journal."""
+    metric, number = f"validation_recall_{study.k}", trial.number
+    told = f"{number:>3}  {results.words(trial.params)}"
+
+    def watch(point: trainer.Point) -> bool:
+        trial.report(point[metric], int(point["epoch"]))
+        doing = f"training {number}, epoch {point['epoch']:.0f}, Recall@{study.k} {point[metric]:.4f}"
+        bar.update(bar.task_ids[0], description=doing)
+        return trial.should_prune()
+
+    folder = study.folder_of(trial.params)
+    text = settings.config.model_dump_json(exclude_defaults=True)
+    try:
+        document = trainer.train(trainer.Trial(folder, settings.options, text), watch)
+    except trainer.TrainingError as error:
+        if not trial.params:
+            study.interrupt(number)
+            expected, remedy = "a model", "Correct that, and run the same command again."
+            raise InputError("the first training, with the settings as given", str(error), expected, remedy) from None
+        trial.set_user_attr(studies.ERROR, str(error))
+        study.study.tell(trial, state=TrialState.FAIL)
+        bar.console.print(f"{told}: failed: {error}")
+        return
+    if document is None:
+        study.study.tell(trial, state=TrialState.PRUNED)
+        shutil.rmtree(folder)
+        epoch = study.study.trials[number].last_step
+        bar.console.print(f"{told}: given up after epoch {epoch}, below the median")
+        return
+    figures = results.figures(document)
+    trial.set_user_attr(results.FIGURES, figures)
+    study.study.tell(trial, figures["validation"][metric])
+    note = ", the best so far" if trial.params and study.complete[0].number == number else ""
+    seconds = f"{figures['seconds']:.0f} s"
+    bar.console.print(f"{told}: Recall@{study.k} {figures['validation'][metric]:.4f}, {seconds}{note}")
+
+
+def _keep(study: Study, given: Settings, kept: int) -> int:
+    """Writes tuning.json and the picture, and best/ unless the training `kept` still is the best; returns which is."""
+    best = study.complete[0]
+    if best.number != kept:
+        results.keep(study, space.applied(given, best.params), best)
+    results.drop_others(study)
+    results.write(study)
+    return int(best.number)
+
+
+def _expect_possible(options: Options, k: int) -> None:
+    """Raises InputError for what no training of a search can have, and for paths that hold something else."""
+    for name, expected in RESERVED.items():
+        if getattr(options, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(flag, str(getattr(options, name)), expected, "Leave it out.")
+    if "TF_CONFIG" in os.environ:
+        raise InputError("TF_CONFIG", "a cluster", "one machine: its workers would search apart", "Unset it.")
+    schema.read_metadata(options.metadata_path)
+    products = len(read_vocabularies(options.vocabularies_path).get(schema.PRODUCT, {}).get("tokens", ()))
+    known = [some for some in KS if some <= products]
+    if k not in known:
+        raise InputError("--k", str(k), f"one of {', '.join(map(str, known))}", "Choose one of them.")
+
+
+def _bar(console: Console, trials: int) -> Progress:
+    columns = (
+        MofNCompleteColumn(),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    bar = Progress(*columns, console=console, disable=not console.is_terminal)
+    bar.add_task("", total=trials)
+    return bar
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ends the search at SIGTERM as at Ctrl-C."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,118 @@
+"""The record of a search: Optuna's journal, a file that grows by a line for everything that happens."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from components.common import storage
+from components.common.errors import InputError
+from trainer_image.options import AFTERWARDS, OF_THE_MACHINE, PATHS
+from tuning.space import Settings
+
+JOURNAL, TRIALS = "study.journal", "trials"
+GIVEN = "given"  # the folder of the training with the settings as they were given
+NAME = "metro-recs"
+BY_CHANCE = 8  # trainings before the estimator proposes any
+COMPARED, FROM_EPOCH = 5, 5  # finished trainings, and epochs, before one is given up
+IDENTITY, ERROR = "identity", "error"  # what is noted beside a study, and beside a training that failed
+
+
+class Study:
+    """The trainings of one search.
+
+    Attributes:
+        folder: Where everything of the search is.
+        k: Validation Recall@k is what counts.
+    """
+
+    def __init__(self, folder: Path, k: int, study: optuna.Study):
+        self.folder, self.k, self.study = folder, k, study
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """Those that ended by themselves, in the order in which they began: the given settings first."""
+        return [trial for trial in self.study.trials if trial.state.is_finished() and not _is_interrupted(trial)]
+
+    @property
+    def complete(self) -> list[FrozenTrial]:
+        """Those that have a model's figures, the best first; of equals the earlier one."""
+        found = [trial for trial in self.trials if trial.state is TrialState.COMPLETE]
+        return sorted(found, key=lambda trial: (-(trial.value or 0.0), trial.number))
+
+    def ask(self, distributions: Mapping[str, BaseDistribution]) -> Trial:
+        """The next training: one that was interrupted, or what the estimator proposes."""
+        return self.study.ask(dict(distributions))
+
+    def interrupt(self, trial: int) -> None:
+        """Counts a training as none: the same settings come again with the next `ask`."""
+        self.study.tell(trial, state=TrialState.FAIL)
+        self.study.enqueue_trial(self.study.trials[trial].params)
+
+    def folder_of(self, parameters: Mapping[str, Any]) -> Path:
+        """Where a training's files are: the same settings have the same folder, so that it goes on in there."""
+        text = json.dumps(dict(parameters), sort_keys=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:8] if parameters else GIVEN
+        return self.folder / TRIALS / name
+
+
+def _is_interrupted(trial: FrozenTrial) -> bool:
+    """Whether it failed for no reason of its own."""
+    return trial.state is TrialState.FAIL and ERROR not in trial.user_attrs
+
+
+def opened(folder: Path, given: Settings, k: int, distributions: Mapping[str, BaseDistribution]) -> Study:
+    """The search in a folder: a new one, or an earlier one that goes on.
+
+    Raises:
+        InputError: the folder holds something else, or a search of other data, settings or space.
+    """
+    journal = folder / JOURNAL
+    if not journal.exists():
+        storage.refuse_overwrite(str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(
+        study_name=NAME,
+        storage=JournalStorage(JournalFileBackend(str(journal))),
+        direction="maximize",
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(n_startup_trials=BY_CHANCE, seed=given.options.seed),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=COMPARED, n_warmup_steps=FROM_EPOCH),
+    )
+    ours = identity(given, k, distributions)
+    theirs = study.user_attrs.get(IDENTITY)
+    if theirs is None:
+        study.set_user_attr(IDENTITY, ours)
+    else:
+        changed = [name for name in ours if ours[name] != theirs.get(name)]
+        if changed:
+            found, expected = f"a search with other {', '.join(changed)}", "the search that is asked for, or nothing"
+            raise InputError(str(folder), found, expected, "Give --output-path another folder, or delete this one.")
+    opened = Study(folder, k, study)
+    for trial in study.trials:
+        if trial.state is TrialState.RUNNING:  # its process was ended
+            opened.interrupt(trial.number)
+    return opened
+
+
+def identity(given: Settings, k: int, distributions: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    """What must be the same when a search goes on."""
+    left_out = (*PATHS, *OF_THE_MACHINE, *AFTERWARDS)
+    options = {name: value for name, value in asdict(given.options).items() if name not in left_out}
+    text = {
+        "data": storage.read_text(given.options.metadata_path, "the examples' metadata"),
+        "vocabularies": storage.read_text(given.options.vocabularies_path, "the vocabularies"),
+        "feature config": given.config.model_dump_json(),
+        "search space": json.dumps({name: repr(values) for name, values in distributions.items()}, sort_keys=True),
+    }
+    digests = {name: hashlib.sha256(content.encode()).hexdigest()[:12] for name, content in text.items()}
+    return {**digests, "flags": options, "k": k}

@@ -1,0 +1,136 @@
+"""One training of the search: the Trainer's own command line, in a process of its own."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from components.common import storage
+from trainer_image.options import Options
+
+ROOT = Path(__file__).resolve().parent.parent
+CURVE, METADATA, MODEL, LOG = "logs/curve.csv", "model_metadata.json", "model", "train.log"
+LOOK = 0.25  # seconds between two looks at the curve
+PATIENCE = 120.0  # seconds that a Trainer may take for its last checkpoint
+
+Point = dict[str, float]  # a line of the curve: epoch, loss, validation_recall_k, seconds
+
+
+class TrainingError(Exception):
+    """The Trainer ended without a model; the text is what it said."""
+
+
+class Trial(NamedTuple):
+    """Where one training is, and what it is told.
+
+    Attributes:
+        folder: Its own.
+        options: Without output_path, which is in the folder.
+        config: The feature config's text.
+    """
+
+    folder: Path
+    options: Options
+    config: str
+
+
+def train(trial: Trial, watch: Callable[[Point], bool]) -> dict[str, Any] | None:
+    """Trains, or goes on where an earlier call was ended.
+
+    Args:
+        trial: What is trained.
+        watch: Told of every epoch once, in their order; training is given up where it returns True.
+
+    Returns:
+        model_metadata.json of the model, which is in the trial's folder; None where training was given up.
+
+    Raises:
+        TrainingError: there is no model.
+    """
+    model = trial.folder / MODEL
+    if (model / METADATA).exists():
+        return _document(model)
+    trial.folder.mkdir(parents=True, exist_ok=True)
+    with open(trial.folder / LOG, "ab") as log:
+        # A session of its own: Ctrl-C reaches this process alone, which asks the Trainer for a checkpoint.
+        process = subprocess.Popen(
+            command(trial), stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=_environment(), start_new_session=True
+        )
+        try:
+            if _is_given_up(process, Path(f"{model}.checkpoints", CURVE), watch):
+                return None
+        finally:
+            _end(process)
+    if process.returncode:
+        raise TrainingError(_last_words(trial.folder / LOG))
+    return _document(model)
+
+
+def command(trial: Trial) -> list[str]:
+    """The Trainer's command line: every flag whose value is not the default."""
+    told = {**asdict(trial.options), "output_path": str(trial.folder / MODEL), "feature_config": trial.config}
+    flags = []
+    for field in fields(Options):
+        value, flag = told[field.name], f"--{field.name.replace('_', '-')}"
+        if isinstance(value, bool):
+            flags += [flag] if value else []
+        elif value != field.default:
+            flags += [flag, str(value)]
+    return [sys.executable, "-m", "trainer_image.main", *flags]
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the repository's root where Python looks for modules, as in the images."""
+    paths = filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _is_given_up(process: subprocess.Popen[bytes], curve: Path, watch: Callable[[Point], bool]) -> bool:
+    """Waits for the end; True where `watch` did not want to."""
+    seen = 0
+    while process.poll() is None:
+        for point in read_curve(curve)[seen:]:
+            seen += 1
+            if watch(point):
+                return True
+        time.sleep(LOOK)
+    return False
+
+
+def read_curve(path: Path) -> list[Point]:
+    """The epochs so far; a line that is still being written is none."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    rows = csv.DictReader(line for line in lines if line.endswith("\n"))
+    return [{name: float(value) for name, value in row.items()} for row in rows]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Asks a Trainer that is still there to write a checkpoint and end."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _document(model: Path) -> dict[str, Any]:
+    found: dict[str, Any] = storage.read_json(str(model / METADATA), "the model's metadata")
+    return found
+
+
+def _last_words(log: Path) -> str:
+    """The Trainer's sentence about bad input, or the end of what it printed."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["nothing was printed"]
+    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return said[-1] if said else f"{lines[-1]} ({log})"
