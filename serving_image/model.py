@@ -10,7 +10,7 @@ from components.common import schema, storage
 from components.common.errors import InputError
 from serving_image.catalogue import NOTHING, TEXTS, Catalogue
 from serving_image.histories import History
-from serving_image.rows import HISTORY, OPTIONS, Column, Row
+from serving_image.rows import OPTIONS, Column, Row
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no CUDA notes on a CPU machine
 
@@ -56,8 +56,8 @@ class Model:
         self.dtypes = {name: inputs[name].dtype for name in names}
         self._recommend = _slim(signatures[RECOMMEND])
         self._excluding = _slim(signatures[EXCLUDING])
-        # A customer's column may have the name, and keeps it.
-        self.has_history = FROM_HISTORY in signatures and HISTORY not in names
+        # In releases of an earlier feature config, a customer's column may have the name, and keeps it.
+        self.has_history = FROM_HISTORY in signatures and schema.HISTORY_OPTION not in names
         self._from_history: Any = _slim(signatures[FROM_HISTORY]) if self.has_history else None
         self.catalogue = self._products(signatures[RECOMMEND])
         self.default_k = min(int(defaults.get("k", DEFAULT_K)), len(self.catalogue))

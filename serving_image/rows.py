@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from components.common.schema import HISTORY_OPTION
 from serving_image import histories
 from serving_image.checks import CHECKS, INT64, PRODUCT, expect_known, refusal
 from serving_image.histories import History
@@ -13,7 +14,6 @@ from serving_image.refusals import Refusal, shown
 
 FIELDS = ("instances", "parameters")
 OPTIONS = ("k", "exclude", "category")
-HISTORY = "history"  # a further option, of models that have one
 
 
 class Limits(NamedTuple):
@@ -117,9 +117,9 @@ class Reader:
         category = instance.pop("category", None) or ""
         if type(category) is not str:
             raise refusal(f"instances[{place}].category", shown(category), "a text")
-        history = self._history(instance.pop(HISTORY, None), f"instances[{place}]", category)
+        history = self._history(instance.pop(HISTORY_OPTION, None), f"instances[{place}]", category)
         if instance:
-            further = (HISTORY,) if self.has_history else ()
+            further = (HISTORY_OPTION,) if self.has_history else ()
             known = (*(name for name, _, _ in self.columns), *OPTIONS, *further)
             expect_known(instance, (), f"instances[{place}]", known)
         return Row(tuple(values), k, exclude, category, history)
@@ -148,11 +148,11 @@ class Reader:
             return None
         if not self.has_history:
             remedy = "Leave it out, or serve a release that takes a history."
-            raise Refusal(400, f"{where}.{HISTORY}", shown(value), "none, this model takes no history", remedy)
+            raise Refusal(400, f"{where}.{HISTORY_OPTION}", shown(value), "none, this model takes no history", remedy)
         if category:
             expected = "none beside a history, from which this model answers of all categories"
             raise Refusal(400, f"{where}.category", shown(category), expected, "Leave one of the two out.")
-        return histories.read(value, f"{where}.{HISTORY}", self.limits.history)
+        return histories.read(value, f"{where}.{HISTORY_OPTION}", self.limits.history)
 
 
 def _parsed(body: bytes) -> Any:

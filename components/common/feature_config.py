@@ -47,7 +47,8 @@ Feature = Annotated[
 ]
 Width = Annotated[int, Field(ge=1, le=8192, strict=True)]
 OF_PRODUCT = (schema.PRODUCT, *schema.PRODUCT_COLUMNS)
-TAKEN = (*schema.REQUEST, *schema.HISTORY)  # inputs of the served model that no column of the customer's is named as
+# Inputs of the served model, that no column of the customer's is named as.
+TAKEN = (*schema.REQUEST, *schema.HISTORY, schema.HISTORY_OPTION)
 OF_CUSTOMER = (schema.CUSTOMER, "revenue", "city", schema.TIMESTAMP)
 
 

@@ -24,6 +24,7 @@ EXAMPLE = {
 PRODUCT_COLUMNS = (NAME, CATEGORY, SUBCATEGORY)
 REQUEST = ("k", "exclude", "category")  # what the served model is asked besides the customer's columns
 HISTORY = ("history_products", "history_ages")  # what a query model with a history is asked besides
+HISTORY_OPTION = "history"  # both of them, over HTTP
 NO_PRODUCT = -1  # fills rows of product ids up
 NAMESPACES = {"category": CATEGORY, "subcategory": SUBCATEGORY}  # by which every search can be restricted
 SPLITS = ("train", "validation", "test")

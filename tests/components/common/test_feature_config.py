@@ -175,6 +175,13 @@ def test_every_kind_goes_into_either_tower() -> None:
         ),
         (
             CITY,
+            "{kind: text, name: history}",
+            "query.features[2]",
+            "'history'",
+            "another name than history, which is an input of the served model",
+        ),
+        (
+            CITY,
             "{kind: cross, names: [city, category]}",
             "query.features[2]",
             "'category'",
@@ -275,6 +282,7 @@ ODD: list[Any] = [
     "k",
     "category",
     "history_ages",
+    "history",
     [],
     ["hour", "hour"],
     {},
