@@ -16,7 +16,7 @@ help:  ## this list
 run: $(VENV)/ready  ## the whole pipeline on the demo data; ARGS="--split random" and so on, ARGS=--help lists them
 	$(BIN)/python -m demo.run $(ARGS)
 
-tune: $(VENV)/ready  ## searches better settings for the newest `make run`; ARGS="--trials 50", ARGS=--help (about an hour)
+tune: $(VENV)/ready  ## searches better settings than those of the newest `make run`; ARGS="--trials 50" and so on (about an hour)
 	$(BIN)/python -m demo.tune $(ARGS)
 
 test: lint  ## linters, type checker and all fast tests

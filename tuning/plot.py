@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 PANEL, COLUMNS = (3.4, 2.6), 3  # inches; panels a row
 STYLE: Any = {
@@ -68,6 +68,10 @@ def _setting(axes: Axes, name: str, values: Sequence[Any], recalls: Sequence[flo
         axes.set_xlim(-0.5, len(texts) - 0.5)
     elif min(values) > 0 and max(values) > LOGARITHMIC * min(values):
         axes.set_xscale("log")
+        is_wide = max(values) > 100 * min(values)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if is_wide else (1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
     colours = [BEST if best else TRAINING for best in is_best]
     axes.scatter(places, recalls, color=colours, s=16, zorder=2)
     axes.set_xlabel(name.replace("_", " "))

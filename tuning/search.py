@@ -57,9 +57,10 @@ def tune(options: Options, search: Search) -> None:
     """Trains with many settings and keeps those with the best validation Recall.
 
     The first training has the settings as given: the others are compared with it. Each is the Trainer's own command
-    line in a process of its own. A tree-structured Parzen estimator (Optuna) proposes the settings, and a training
-    that is below the median of the others at the same epoch is given up. The test split decides nothing. A search that
-    was ended, by Ctrl-C, SIGTERM or a crash, goes on when the same command is run again, within a training too.
+    line in a process of its own. A tree-structured Parzen estimator (Optuna) proposes the settings; a training that is
+    below the median of the others at the same epoch, from the 15th on, is given up. The test split decides nothing. A
+    search that was ended, by Ctrl-C, SIGTERM or a crash, goes on when the same command is run again, within a training
+    too.
 
     Args:
         options: The Trainer's flags; --output-path is the search's folder. In there: best/ with model/, and

@@ -22,7 +22,7 @@ JOURNAL, TRIALS = "study.journal", "trials"
 GIVEN = "given"  # the folder of the training with the settings as they were given
 NAME = "metro-recs"
 BY_CHANCE = 8  # trainings before the estimator proposes any
-COMPARED, FROM_EPOCH = 5, 5  # finished trainings, and epochs, before one is given up
+COMPARED, FROM_EPOCH = 5, 15  # finished trainings, and epochs, before one is given up: low rates begin slowly
 IDENTITY, ERROR = "identity", "error"  # what is noted beside a study, and beside a training that failed
 
 
