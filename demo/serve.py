@@ -4,10 +4,11 @@ import sys
 from pathlib import Path
 
 from components.common import cli
-from components.common.errors import InputError
+from demo.newest import newest
 from serving_image import server
 
 EXPORTED, EXTRACTED = "exporter/release", "data-extractor/examples"
+MODEL = f"{EXPORTED}/saved_model"
 
 
 def serve(*, folder: str = "runs/demo", release: str = "", examples: str = "", port: int = 8080) -> None:
@@ -19,23 +20,11 @@ def serve(*, folder: str = "runs/demo", release: str = "", examples: str = "", p
         examples: The examples it was made from. Default: those of its run.
         port: 0 takes a free one.
     """
-    release = release or newest(folder)
+    release = release or str(newest(folder, MODEL, "released model") / EXPORTED)
     beside = Path(release).parents[1] / EXTRACTED
     examples = examples or (str(beside) if beside.exists() else "")
     print(f"loading {release}", file=sys.stderr)
     server.run(server.Settings(release, examples, port=port))
-
-
-def newest(folder: str) -> str:
-    """The release of the latest run in `folder` that has a model in it: runs are named after their time.
-
-    Raises:
-        InputError: there is none.
-    """
-    found = sorted(Path(folder).glob(f"*/{EXPORTED}/saved_model"))
-    if not found:
-        raise InputError(f"{folder}/*/{EXPORTED}", "no released model", "that of a run", "Run `make run` first.")
-    return str(found[-1].parent)
 
 
 if __name__ == "__main__":

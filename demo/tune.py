@@ -1,10 +1,9 @@
 """`make tune`: a search for better settings of the Trainer, on the data of the newest `make run`."""
 
 import json
-from pathlib import Path
 
 from components.common import cli, schema, storage
-from components.common.errors import InputError
+from demo.newest import newest
 from trainer_image.options import Options
 from tuning.search import Search
 from tuning.search import tune as search
@@ -25,19 +24,7 @@ def tune(settings: Search, *, run: str = "", folder: str = "runs/demo", output: 
         folder: Where the runs are.
         output: The search's folder.
     """
-    search(options_of(run or newest(folder), output), settings)
-
-
-def newest(folder: str) -> str:
-    """The latest run in `folder` that has a model: runs are named after their time.
-
-    Raises:
-        InputError: there is none.
-    """
-    found = sorted(Path(folder).glob(f"*/{MODEL}/{METADATA}"))
-    if not found:
-        raise InputError(f"{folder}/*/{MODEL}", "no model", "that of a run", "Run `make run` first.")
-    return str(found[-1].parents[2])
+    search(options_of(run or str(newest(folder, f"{MODEL}/{METADATA}", "model")), output), settings)
 
 
 def options_of(run: str, output: str) -> Options:

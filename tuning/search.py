@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from components.common import feature_config as fc
-from components.common import schema
+from components.common import schema, storage
 from components.common.errors import InputError, expect_at_least
 from components.common.vocabularies import read_vocabularies
 from trainer_image.options import KS, Options
@@ -82,7 +82,7 @@ def tune(options: Options, search: Search) -> None:
         with _interruptible(), _bar(console, search.trials) as bar:
             while len(study.trials) < search.trials:
                 bar.update(bar.task_ids[0], completed=len(study.trials))
-                if search.minutes and time.monotonic() - started > 60 * search.minutes:
+                if search.minutes and study.complete and time.monotonic() - started > 60 * search.minutes:
                     console.print(f"{search.minutes:g} minutes are over")
                     break
                 trial = study.ask(distributions if study.trials else {})
@@ -149,6 +149,9 @@ def _expect_possible(options: Options, k: int) -> None:
         if getattr(options, name):
             flag = f"--{name.replace('_', '-')}"
             raise InputError(flag, str(getattr(options, name)), expected, "Leave it out.")
+    if storage.is_remote(options.output_path):
+        expected, remedy = "a local folder", "Choose one, and copy best/ from there."
+        raise InputError("--output-path", options.output_path, expected, remedy)
     if "TF_CONFIG" in os.environ:
         raise InputError("TF_CONFIG", "a cluster", "one machine: its workers would search apart", "Unset it.")
     schema.read_metadata(options.metadata_path)

@@ -58,9 +58,10 @@ def train(trial: Trial, watch: Callable[[Point], bool]) -> dict[str, Any] | None
         return _document(model)
     trial.folder.mkdir(parents=True, exist_ok=True)
     with open(trial.folder / LOG, "ab") as log:
+        begun = log.tell()  # an earlier call may have said something too
         # A session of its own: Ctrl-C reaches this process alone, which asks the Trainer for a checkpoint.
         process = subprocess.Popen(
-            command(trial), stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=_environment(), start_new_session=True
+            command(trial), stdout=log, stderr=subprocess.STDOUT, env=_environment(), start_new_session=True
         )
         try:
             if _is_given_up(process, Path(f"{model}.checkpoints", CURVE), watch):
@@ -68,7 +69,7 @@ def train(trial: Trial, watch: Callable[[Point], bool]) -> dict[str, Any] | None
         finally:
             _end(process)
     if process.returncode:
-        raise TrainingError(_last_words(trial.folder / LOG))
+        raise TrainingError(_last_words(trial.folder / LOG, begun))
     return _document(model)
 
 
@@ -86,7 +87,7 @@ def command(trial: Trial) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with the repository's root where Python looks for modules, as in the images."""
+    """Ours, with the repository's root where Python looks for modules, whatever the working directory is."""
     paths = filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
@@ -129,8 +130,9 @@ def _document(model: Path) -> dict[str, Any]:
     return found
 
 
-def _last_words(log: Path) -> str:
-    """The Trainer's sentence about bad input, or the end of what it printed."""
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["nothing was printed"]
+def _last_words(log: Path, begun: int) -> str:
+    """The Trainer's sentence about bad input, or the end of what it printed from byte `begun` on."""
+    text = log.read_bytes()[begun:].decode(errors="replace")
+    lines = text.strip().splitlines() or ["nothing was printed"]
     said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return said[-1] if said else f"{lines[-1]} ({log})"

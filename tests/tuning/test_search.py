@@ -123,6 +123,18 @@ def test_the_first_training_fails(tmp_path: Path, shop: Shop) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
+def test_a_later_training_fails(tmp_path: Path, shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "search"
+    rates = "{learning_rate: {choices: [1.0e+30, 1.0e+31]}}"
+    search.tune(shop.options(folder), Search(trials=2, space=rates, k=5))
+    document = json.loads((folder / "tuning.json").read_text(encoding="utf-8"))
+    assert [trial["state"] for trial in document["trials"]] == ["complete", "fail"]
+    assert "--learning-rate" in document["trials"][1]["error"]
+    assert document["best"]["settings"] == {}
+    assert ": failed: " in capsys.readouterr().out
+
+
 REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"trials": 0}, "--trials: found 0"),
     ({}, {"minutes": -1}, "--minutes: found -1"),
@@ -130,6 +142,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"ablate": True}, {}, "--ablate: found True, expected no ablation"),
     ({"checkpoint_path": "somewhere"}, {}, "--checkpoint-path: found somewhere"),
     ({"epochs": 0}, {}, "--epochs: found 0"),
+    ({"output_path": "gs://bucket/search"}, {}, "--output-path: found gs://bucket/search, expected a local folder"),
     ({"metadata_path": "nowhere/metadata.json"}, {}, "nowhere/metadata.json"),
 ]
 
@@ -139,7 +152,7 @@ def test_what_is_refused(
     tmp_path: Path, shop: Shop, flags: dict[str, Any], asked: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        search.tune(shop.options(tmp_path / "search", **flags), Search(**{"k": 5, **asked}))
+        search.tune(shop.options(**{"output": tmp_path / "search", **flags}), Search(**{"k": 5, **asked}))
     assert not (tmp_path / "search").exists()
 
 

@@ -59,6 +59,8 @@ def test_a_training_is_given_up(tmp_path: Path, shop: Shop) -> None:
 def test_a_training_that_fails_says_why(tmp_path: Path, shop: Shop) -> None:
     options = shop.options("-", top_k=1000)
     config = Path("feature_config.yaml").read_text(encoding="utf-8")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "train.log").write_text("error: that of last time\n", encoding="utf-8")
     with pytest.raises(trainer.TrainingError, match=r"^--top-k: found 1000, expected 1 to 12"):
         trainer.train(Trial(tmp_path / "one", options, config), lambda point: False)
 
