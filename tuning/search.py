@@ -106,6 +106,7 @@ def _train(study: Study, trial: Trial, settings: Settings, bar: Progress) -> Non
         bar.update(bar.task_ids[0], description=doing)
         return trial.should_prune()
 
+    bar.update(bar.task_ids[0], description=f"training {number}, reading")
     folder = study.folder_of(trial.params)
     text = settings.config.model_dump_json(exclude_defaults=True)
     try:
