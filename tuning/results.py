@@ -20,7 +20,7 @@ from tuning.studies import Study
 BEST, SUMMARY, PLOT = "best", "tuning.json", "tuning.png"
 PARAMETERS, CONFIG = "parameters.yaml", "feature_config.yaml"
 SHOWN = 10
-OF_THE_PIPELINE = (*TRAINER, "seed", "top_k", "warm_start_from")
+OF_THE_PIPELINE = (*TRAINER, "seed", "top_k", "warm_start_from", "history_through")
 FIGURES = "figures"  # of a training, beside its number in the journal: Recall of both splits, epochs, seconds
 
 

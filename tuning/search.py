@@ -111,6 +111,10 @@ def _train(study: Study, trial: Trial, settings: Settings, bar: Progress) -> Non
     text = settings.config.model_dump_json(exclude_defaults=True)
     try:
         document = trainer.train(trainer.Trial(folder, settings.options, text), watch)
+    except trainer.EndedError as error:
+        study.interrupt(number)
+        remedy = "Run the same command again; with less in the search space where memory ran out."
+        raise InputError(f"training {number} ({results.words(trial.params)})", str(error), "its end", remedy) from None
     except trainer.TrainingError as error:
         if not trial.params:
             study.interrupt(number)
@@ -118,6 +122,7 @@ def _train(study: Study, trial: Trial, settings: Settings, bar: Progress) -> Non
             raise InputError("the first training, with the settings as given", str(error), expected, remedy) from None
         trial.set_user_attr(studies.ERROR, str(error))
         study.study.tell(trial, state=TrialState.FAIL)
+        shutil.rmtree(folder / f"{trainer.MODEL}.checkpoints", ignore_errors=True)
         bar.console.print(f"{told}: failed: {error}")
         return
     if document is None:
@@ -155,9 +160,10 @@ def _expect_possible(options: Options, k: int) -> None:
         raise InputError("--output-path", options.output_path, expected, remedy)
     if "TF_CONFIG" in os.environ:
         raise InputError("TF_CONFIG", "a cluster", "one machine: its workers would search apart", "Unset it.")
-    schema.read_metadata(options.metadata_path)
-    products = len(read_vocabularies(options.vocabularies_path).get(schema.PRODUCT, {}).get("tokens", ()))
-    known = [some for some in KS if some <= products]
+    described = schema.read_metadata(options.metadata_path)["products"]
+    tokens = read_vocabularies(options.vocabularies_path).get(schema.PRODUCT, {}).get("tokens", ())
+    products = sum(token in described for token in tokens)
+    known = [some for some in KS if some <= products / 2] or [KS[0]]  # Recall of the whole catalogue is always 1
     if k not in known:
         raise InputError("--k", str(k), f"one of {', '.join(map(str, known))}", "Choose one of them.")
 

@@ -13,7 +13,7 @@ from components.common.config import load as load_model
 from components.common.errors import InputError
 from trainer_image.options import AFTERWARDS, OF_THE_MACHINE, PATHS, Options
 
-Value = int | float | str
+Value = int | pydantic.FiniteFloat | str
 
 LAYERS, DIM = "layers", "dim."
 NOT_SEARCHED = (*PATHS, *OF_THE_MACHINE, *AFTERWARDS, "warm_start_from", "top_k", "seed", "jit_compile")
@@ -26,8 +26,8 @@ class Range(pydantic.BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    low: float
-    high: float
+    low: pydantic.FiniteFloat
+    high: pydantic.FiniteFloat
     log: bool = Field(default=False, description="Orders of magnitude are equally likely, in place of values.")
 
     @pydantic.model_validator(mode="after")
@@ -154,7 +154,10 @@ def _number(name: str, value: Value) -> Value:
         return str(value)
     expected = int if _is_whole(name) else TRAINER.get(name)
     if expected in (int, float) and isinstance(value, str):
-        raise InputError(f"search space, {name}", repr(value), "a number", REMEDY)
+        try:
+            value = float(value)  # YAML's numbers without a dot, like 1e-8, are text to PyYAML
+        except ValueError:
+            raise InputError(f"search space, {name}", repr(value), "a number", REMEDY) from None
     if expected is int:
         if value != int(value):
             raise InputError(f"search space, {name}", str(value), "a whole number", REMEDY)

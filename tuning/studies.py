@@ -85,9 +85,11 @@ def opened(folder: Path, given: Settings, k: int, distributions: Mapping[str, Ba
         storage=JournalStorage(JournalFileBackend(str(journal))),
         direction="maximize",
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(n_startup_trials=BY_CHANCE, seed=given.options.seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=COMPARED, n_warmup_steps=FROM_EPOCH),
     )
+    # Another seed for every call: with the same one, the estimator would propose what it proposed before.
+    seed = given.options.seed + len(study.trials)
+    study.sampler = optuna.samplers.TPESampler(n_startup_trials=BY_CHANCE, seed=seed)
     ours = identity(given, k, distributions)
     theirs = study.user_attrs.get(IDENTITY)
     if theirs is None:
@@ -99,14 +101,16 @@ def opened(folder: Path, given: Settings, k: int, distributions: Mapping[str, Ba
             raise InputError(str(folder), found, expected, "Give --output-path another folder, or delete this one.")
     opened = Study(folder, k, study)
     for trial in study.trials:
-        if trial.state is TrialState.RUNNING:  # its process was ended
+        if trial.state is TrialState.RUNNING and ERROR in trial.user_attrs:
+            study.tell(trial.number, state=TrialState.FAIL)
+        elif trial.state is TrialState.RUNNING:  # its process was ended
             opened.interrupt(trial.number)
     return opened
 
 
 def identity(given: Settings, k: int, distributions: Mapping[str, BaseDistribution]) -> dict[str, Any]:
     """What must be the same when a search goes on."""
-    left_out = (*PATHS, *OF_THE_MACHINE, *AFTERWARDS)
+    left_out = {*PATHS, *OF_THE_MACHINE, *AFTERWARDS} - {"history_through"}  # which decides what test Recall is of
     options = {name: value for name, value in asdict(given.options).items() if name not in left_out}
     text = {
         "data": storage.read_text(given.options.metadata_path, "the examples' metadata"),

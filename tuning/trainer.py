@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from components.common import storage
 from trainer_image.options import Options
+from trainer_image.preemption import EXIT_CODE
 
 ROOT = Path(__file__).resolve().parent.parent
 CURVE, METADATA, MODEL, LOG = "logs/curve.csv", "model_metadata.json", "model", "train.log"
@@ -24,6 +25,10 @@ Point = dict[str, float]  # a line of the curve: epoch, loss, validation_recall_
 
 class TrainingError(Exception):
     """The Trainer ended without a model; the text is what it said."""
+
+
+class EndedError(Exception):
+    """Somebody ended the Trainer: its settings are not to blame."""
 
 
 class Trial(NamedTuple):
@@ -52,6 +57,7 @@ def train(trial: Trial, watch: Callable[[Point], bool]) -> dict[str, Any] | None
 
     Raises:
         TrainingError: there is no model.
+        EndedError: the Trainer was asked to stop, or killed.
     """
     model = trial.folder / MODEL
     if (model / METADATA).exists():
@@ -68,6 +74,9 @@ def train(trial: Trial, watch: Callable[[Point], bool]) -> dict[str, Any] | None
                 return None
         finally:
             _end(process)
+    if process.returncode == EXIT_CODE or process.returncode < 0:
+        how = "asked to stop" if process.returncode == EXIT_CODE else f"ended by signal {-process.returncode}"
+        raise EndedError(f"the Trainer was {how}")
     if process.returncode:
         raise TrainingError(_last_words(trial.folder / LOG, begun))
     return _document(model)

@@ -27,7 +27,9 @@ def load(model: type[Model], config: str, what: str, remedy: str) -> Model:
     where = what if is_text else config
     try:
         document = yaml.safe_load(config if is_text else storage.read_text(config, what))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # PyYAML takes 1024-64-32 for a date
+        if isinstance(error, InputError):
+            raise
         raise InputError(where, f"invalid YAML ({error})", "YAML or JSON", "Correct the syntax.") from None
     try:
         return model.model_validate(document)

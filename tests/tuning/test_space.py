@@ -47,6 +47,10 @@ def test_settings_reach_options_and_both_towers() -> None:
     assert dims == {**before, "product_id": 24, "city": 8}
 
 
+def test_a_number_without_a_dot_is_one() -> None:
+    assert space.load("{l1: {choices: [1e-8, 1e-6]}}", GIVEN) == {"l1": CategoricalDistribution([1e-8, 1e-6])}
+
+
 def test_a_layer_may_be_one_number() -> None:
     assert space.applied(GIVEN, {"layers": "64"}).config.query.layers == (64,)
     assert space.load("{layers: {choices: [64, 128-64]}}", GIVEN) == {
@@ -74,6 +78,8 @@ def test_a_layer_may_be_one_number() -> None:
         ("{layers: {choices: [64, 100000]}}", "search space, layers: found 100000, expected .*8192"),
         ("{dim.city: {choices: [8, 3000]}}", "search space, dim.city: found 3000, expected .*1024"),
         ("{l1: {low: 1}}", "search space, l1.range.high: found .*, expected Field required"),
+        ("{l1: {low: 1, high: .inf}}", "finite"),
+        ("{layers: {choices: [512-64-32, 1024-64-32]}}", "found invalid YAML"),
         ("{l1: 3}", "search space, l1.range: found 3, expected .*a valid dictionary"),
         ("- {}\n- {}", "valid dictionary"),
     ],

@@ -1,0 +1,58 @@
+"""A search that is opened again: what comes next, and what counts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+
+from components.common import feature_config as fc
+from components.common.errors import InputError
+from tests.trainer_image.conftest import Shop
+from tuning import studies
+from tuning.space import Settings
+from tuning.studies import Study
+
+SPACE = {"l1": FloatDistribution(0.0, 1.0)}
+
+
+def reopened(folder: Path, shop: Shop, **changes: Any) -> Study:
+    given = Settings(shop.options(folder, **changes), fc.load("feature_config.yaml"))
+    return studies.opened(folder, given, 5, SPACE)
+
+
+def test_a_call_does_not_repeat_what_an_earlier_one_proposed(tmp_path: Path, shop: Shop) -> None:
+    proposed = []
+    for _ in range(3):
+        study = reopened(tmp_path / "search", shop)
+        for _ in range(3):
+            trial = study.ask(SPACE)
+            proposed.append(trial.params["l1"])
+            study.study.tell(trial, 0.5)
+    assert len(set(proposed)) == 9
+
+
+def test_what_was_running_comes_again_and_counts_once(tmp_path: Path, shop: Shop) -> None:
+    running = reopened(tmp_path / "search", shop).ask(SPACE)
+    study = reopened(tmp_path / "search", shop)
+    assert study.trials == []
+    again = study.ask(SPACE)
+    assert again.params == running.params
+    study.study.tell(again, 0.5)
+    assert [trial.params for trial in study.trials] == [running.params]
+
+
+def test_what_had_failed_does_not_come_again(tmp_path: Path, shop: Shop) -> None:
+    failed = reopened(tmp_path / "search", shop).ask(SPACE)
+    failed.set_user_attr(studies.ERROR, "no")
+    study = reopened(tmp_path / "search", shop)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL]
+    assert study.ask(SPACE).params != failed.params
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 9}, {"history_through": "train"}])
+def test_another_search(tmp_path: Path, shop: Shop, changes: dict[str, Any]) -> None:
+    reopened(tmp_path / "search", shop)
+    with pytest.raises(InputError, match="found a search with other flags"):
+        reopened(tmp_path / "search", shop, **changes)
