@@ -75,7 +75,13 @@ def tune(options: Options, search: Search) -> None:
     _expect_possible(options, search.k)
     given = Settings(options, fc.load(options.feature_config))
     distributions = space.load(search.space, given)
-    study = studies.opened(Path(options.output_path), given, search.k, distributions)
+    with studies.locked(Path(options.output_path)) as lock:
+        _search(studies.opened(Path(options.output_path), given, search.k, distributions), given, search, lock)
+
+
+def _search(study: Study, given: Settings, search: Search, lock: int) -> None:
+    """Trains until there are enough trainings, and shows what was found."""
+    distributions = space.load(search.space, given)
     console = Console(highlight=False, soft_wrap=True, markup=False)
     started, kept = time.monotonic(), -1
     try:
@@ -86,7 +92,7 @@ def tune(options: Options, search: Search) -> None:
                     console.print(f"{search.minutes:g} minutes are over")
                     break
                 trial = study.ask(distributions if study.trials else {})
-                _train(study, trial, space.applied(given, trial.params), bar)
+                _train(study, trial, space.applied(given, trial.params), bar, lock)
                 kept = _keep(study, given, kept)
     except KeyboardInterrupt:
         print("\nended; the same command goes on from here", file=sys.stderr)
@@ -95,7 +101,7 @@ def tune(options: Options, search: Search) -> None:
     results.show(results.write(study), console, study.folder)
 
 
-def _train(study: Study, trial: Trial, settings: Settings, bar: Progress) -> None:
+def _train(study: Study, trial: Trial, settings: Settings, bar: Progress, lock: int) -> None:
     """One training, from the question to its place in the journal."""
     metric, number = f"validation_recall_{study.k}", trial.number
     told = f"{number:>3}  {results.words(trial.params)}"
@@ -110,7 +116,7 @@ def _train(study: Study, trial: Trial, settings: Settings, bar: Progress) -> Non
     folder = study.folder_of(trial.params)
     text = settings.config.model_dump_json(exclude_defaults=True)
     try:
-        document = trainer.train(trainer.Trial(folder, settings.options, text), watch)
+        document = trainer.train(trainer.Trial(folder, settings.options, text), watch, (lock,))
     except trainer.EndedError as error:
         study.interrupt(number)
         remedy = "Run the same command again; with less in the search space where memory ran out."

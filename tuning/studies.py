@@ -1,8 +1,10 @@
 """The record of a search: Optuna's journal, a file that grows by a line for everything that happens."""
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from components.common.errors import InputError
 from trainer_image.options import AFTERWARDS, OF_THE_MACHINE, PATHS
 from tuning.space import Settings
 
-JOURNAL, TRIALS = "study.journal", "trials"
+JOURNAL, TRIALS, LOCK = "study.journal", "trials", "lock"
 GIVEN = "given"  # the folder of the training with the settings as they were given
 NAME = "metro-recs"
 BY_CHANCE = 8  # trainings before the estimator proposes any
@@ -69,20 +71,35 @@ def _is_interrupted(trial: FrozenTrial) -> bool:
     return trial.state is TrialState.FAIL and ERROR not in trial.user_attrs
 
 
-def opened(folder: Path, given: Settings, k: int, distributions: Mapping[str, BaseDistribution]) -> Study:
-    """The search in a folder: a new one, or an earlier one that goes on.
+@contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Yields a file descriptor: as long as anybody holds it, a Trainer that was given it too, no other call may begin.
 
     Raises:
-        InputError: the folder holds something else, or a search of other data, settings or space.
+        InputError: the folder holds something that is no search, or a search or its Trainer is still running in it.
     """
-    journal = folder / JOURNAL
-    if not journal.exists():
+    if not (folder / JOURNAL).exists() and not (folder / LOCK).exists():
         storage.refuse_overwrite(str(folder))
     folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            found, remedy = "a search, or its Trainer, that is still running", "Wait for it, or end its process."
+            raise InputError(str(folder), found, "none", remedy) from None
+        yield file.fileno()
+
+
+def opened(folder: Path, given: Settings, k: int, distributions: Mapping[str, BaseDistribution]) -> Study:
+    """The search in a folder that is `locked`: a new one, or an earlier one that goes on.
+
+    Raises:
+        InputError: it is a search of other data, settings or space.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
         study_name=NAME,
-        storage=JournalStorage(JournalFileBackend(str(journal))),
+        storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
         direction="maximize",
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=COMPARED, n_warmup_steps=FROM_EPOCH),

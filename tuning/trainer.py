@@ -45,12 +45,13 @@ class Trial(NamedTuple):
     config: str
 
 
-def train(trial: Trial, watch: Callable[[Point], bool]) -> dict[str, Any] | None:
+def train(trial: Trial, watch: Callable[[Point], bool], kept: tuple[int, ...] = ()) -> dict[str, Any] | None:
     """Trains, or goes on where an earlier call was ended.
 
     Args:
         trial: What is trained.
         watch: Told of every epoch once, in their order; training is given up where it returns True.
+        kept: File descriptors that the Trainer holds open as long as it lives.
 
     Returns:
         model_metadata.json of the model, which is in the trial's folder; None where training was given up.
@@ -67,7 +68,12 @@ def train(trial: Trial, watch: Callable[[Point], bool]) -> dict[str, Any] | None
         begun = log.tell()  # an earlier call may have said something too
         # A session of its own: Ctrl-C reaches this process alone, which asks the Trainer for a checkpoint.
         process = subprocess.Popen(
-            command(trial), stdout=log, stderr=subprocess.STDOUT, env=_environment(), start_new_session=True
+            command(trial),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+            start_new_session=True,
+            pass_fds=kept,
         )
         try:
             if _is_given_up(process, Path(f"{model}.checkpoints", CURVE), watch):

@@ -1,5 +1,7 @@
 """A search that is opened again: what comes next, and what counts."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ SPACE = {"l1": FloatDistribution(0.0, 1.0)}
 
 def reopened(folder: Path, shop: Shop, **changes: Any) -> Study:
     given = Settings(shop.options(folder, **changes), fc.load("feature_config.yaml"))
-    return studies.opened(folder, given, 5, SPACE)
+    with studies.locked(folder):
+        return studies.opened(folder, given, 5, SPACE)
 
 
 def test_a_call_does_not_repeat_what_an_earlier_one_proposed(tmp_path: Path, shop: Shop) -> None:
@@ -49,6 +52,28 @@ def test_what_had_failed_does_not_come_again(tmp_path: Path, shop: Shop) -> None
     study = reopened(tmp_path / "search", shop)
     assert [trial.state for trial in study.trials] == [TrialState.FAIL]
     assert study.ask(SPACE).params != failed.params
+
+
+def test_two_at_once(tmp_path: Path) -> None:
+    with (
+        studies.locked(tmp_path / "search"),
+        pytest.raises(InputError, match="found a search, or its Trainer, that is still running"),
+        studies.locked(tmp_path / "search"),
+    ):
+        pass
+
+
+def test_a_trainer_outlives_its_search(tmp_path: Path) -> None:
+    folder = tmp_path / "search"
+    with studies.locked(folder) as lock:
+        trainer = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock])
+    try:
+        with pytest.raises(InputError, match="Wait for it, or end its process"), studies.locked(folder):
+            pass
+    finally:
+        trainer.communicate(b"\n")
+    with studies.locked(folder):
+        pass
 
 
 @pytest.mark.parametrize("changes", [{"epochs": 9}, {"history_through": "train"}])
