@@ -14,9 +14,9 @@ import compile as compiler
 from components.common import cli, examples, saved_models, schema, storage
 from demo.data import prepare
 from pipelines import local
+from trainer_image.options import KS, within
 
 ROOT = Path(__file__).resolve().parent.parent
-KS = (5, 10, 50, 100)
 CONFIGS = {"default": "feature_config.yaml", "history": "feature_config_history.yaml"}
 SHOWN_HOUSEHOLDS, SHOWN_PRODUCTS = 3, 5
 
@@ -66,7 +66,7 @@ def run(
     """
     console = Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
-    ks = [k for k in KS if not catalogue_size or k <= catalogue_size / 2] or [KS[0]]
+    ks = within(catalogue_size) if catalogue_size else list(KS)
     purchases, products = prepare(f"{data}/{households or 'all'}", households)
     parameters = {
         "purchases": str(Path(purchases).resolve()),

@@ -3,13 +3,13 @@
 import json
 
 from components.common import cli, schema, storage
+from components.common.saved_models import METADATA
 from demo.newest import newest
 from trainer_image.options import Options
 from tuning.search import Search
 from tuning.search import tune as search
 
 MODEL, EXTRACTED, COUNTED = "trainer/model", "data-extractor/examples", "vocab-builder/vocabularies"
-METADATA = "model_metadata.json"
 TOLD = ("epochs", "batch_size", "learning_rate", "warmup_steps", "seed", "top_k")  # what `make run` tells the Trainer
 
 

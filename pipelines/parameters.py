@@ -55,7 +55,7 @@ def _load(path: str, what: str, remedy: str) -> dict[str, Any]:
     try:
         # JSON is not quite YAML: 1e-06 would be text.
         document = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # JSON's is one; PyYAML takes 1024-64-32 for a date
         found = " ".join(str(error).split())
         raise InputError(path, f"a file that does not parse ({found})", "YAML or JSON", remedy) from error
     if not isinstance(document, dict):

@@ -18,6 +18,11 @@ AFTERWARDS = ("ablate", "ablation_seeds", "history_through")  # the weights are 
 ELSEWHERE = ("loss", "top_k")  # auto is replaced by what it chose; top_k is no matter of training
 
 
+def within(products: int) -> list[int]:
+    """The KS within half a catalogue of so many products, the smallest at least: Recall@N is always 1."""
+    return [k for k in KS if k <= products / 2] or [KS[0]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """What a training run is told.

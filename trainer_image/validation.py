@@ -14,7 +14,7 @@ from trainer_image import history, inputs
 from trainer_image.divergence import diverged
 from trainer_image.inputs import Purchases
 from trainer_image.model import TwoTower
-from trainer_image.options import KS
+from trainer_image.options import KS, within
 
 SCORES = 1 << 28  # that one validation computes, at most: beyond it, a sample of the queries answers
 COLLAPSED = 0.01
@@ -124,8 +124,8 @@ def sampled(purchases: Purchases, products: int, seed: int) -> Purchases:
 
 
 def watched(products: int) -> int:
-    """The k of the validation Recall that decides, within half the catalogue: Recall@N is always 1."""
-    return max((k for k in KS if k <= products / 2), default=KS[0])
+    """The k of the validation Recall that decides."""
+    return max(within(products))
 
 
 def embed(tower: keras.Model, encoded: dict[str, np.ndarray], block: int = 8192) -> np.ndarray:

@@ -15,7 +15,7 @@ from components.common import storage
 from trainer_image.options import Options
 from tuning import plot, trainer
 from tuning.space import TRAINER, Settings
-from tuning.studies import Study
+from tuning.studies import ERROR, Study
 
 BEST, SUMMARY, PLOT = "best", "tuning.json", "tuning.png"
 PARAMETERS, CONFIG = "parameters.yaml", "feature_config.yaml"
@@ -75,28 +75,25 @@ def summary(study: Study) -> dict[str, Any]:
             "state": trial.state.name.lower(),
             "settings": trial.params,
             **({"validation": trial.user_attrs[FIGURES]["validation"]} if FIGURES in trial.user_attrs else {}),
-            **({"error": trial.user_attrs["error"]} if "error" in trial.user_attrs else {}),
+            **({"error": trial.user_attrs[ERROR]} if ERROR in trial.user_attrs else {}),
         }
         for trial in study.trials
     ]
-    given = next((trial for trial in complete if not trial.params), None)
-    named = {"given": given, "best": complete[0] if complete else None}
+    given = next(trial for trial in complete if not trial.params)  # without it there are no others
     shown = {
         name: {"number": trial.number, "settings": trial.params, **trial.user_attrs[FIGURES]}
-        for name, trial in named.items()
-        if trial
+        for name, trial in (("given", given), ("best", complete[0]))
     }
     return {"k": study.k, **shown, "trials": trials}
 
 
-def write(study: Study) -> dict[str, Any]:
+def write(study: Study) -> None:
     """Writes tuning.json and the plot, over those of a moment ago."""
     document = summary(study)
     work = study.folder / f"{SUMMARY}.partial"
     storage.write_json(str(work), document)
     os.replace(work, study.folder / SUMMARY)
     plot.write(study.folder / PLOT, document)
-    return document
 
 
 def show(document: dict[str, Any], console: Console, folder: Path) -> None:

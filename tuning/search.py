@@ -5,12 +5,13 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import Trial, TrialState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -19,7 +20,7 @@ from components.common import feature_config as fc
 from components.common import schema, storage
 from components.common.errors import InputError, expect_at_least
 from components.common.vocabularies import read_vocabularies
-from trainer_image.options import KS, Options
+from trainer_image.options import Options, within
 from trainer_image.preemption import EXIT_CODE
 from tuning import results, space, studies, trainer
 from tuning.space import Settings
@@ -76,29 +77,33 @@ def tune(options: Options, search: Search) -> None:
     given = Settings(options, fc.load(options.feature_config))
     distributions = space.load(search.space, given)
     with studies.locked(Path(options.output_path)) as lock:
-        _search(studies.opened(Path(options.output_path), given, search.k, distributions), given, search, lock)
+        study = studies.opened(Path(options.output_path), given, search.k, distributions)
+        _search(study, given, distributions, search, lock)
 
 
-def _search(study: Study, given: Settings, search: Search, lock: int) -> None:
+def _search(
+    study: Study, given: Settings, distributions: Mapping[str, BaseDistribution], search: Search, lock: int
+) -> None:
     """Trains until there are enough trainings, and shows what was found."""
-    distributions = space.load(search.space, given)
     console = Console(highlight=False, soft_wrap=True, markup=False)
     started, kept = time.monotonic(), -1
     try:
         with _interruptible(), _bar(console, search.trials) as bar:
+            bar.update(bar.task_ids[0], completed=len(study.trials))
             while len(study.trials) < search.trials:
-                bar.update(bar.task_ids[0], completed=len(study.trials))
                 if search.minutes and study.complete and time.monotonic() - started > 60 * search.minutes:
                     console.print(f"{search.minutes:g} minutes are over")
                     break
                 trial = study.ask(distributions if study.trials else {})
                 _train(study, trial, space.applied(given, trial.params), bar, lock)
+                bar.update(bar.task_ids[0], completed=len(study.trials))
                 kept = _keep(study, given, kept)
     except KeyboardInterrupt:
         print("\nended; the same command goes on from here", file=sys.stderr)
         sys.exit(EXIT_CODE)
-    _keep(study, given, kept)
-    results.show(results.write(study), console, study.folder)
+    if kept < 0:  # nothing was trained; what an ended call left may be behind the journal
+        _keep(study, given, kept)
+    results.show(results.summary(study), console, study.folder)
 
 
 def _train(study: Study, trial: Trial, settings: Settings, bar: Progress, lock: int) -> None:
@@ -115,8 +120,9 @@ def _train(study: Study, trial: Trial, settings: Settings, bar: Progress, lock: 
     bar.update(bar.task_ids[0], description=f"training {number}, reading")
     folder = study.folder_of(trial.params)
     text = settings.config.model_dump_json(exclude_defaults=True)
+    options = replace(settings.options, output_path=str(folder / trainer.MODEL), feature_config=text)
     try:
-        document = trainer.train(trainer.Trial(folder, settings.options, text), watch, (lock,))
+        document = trainer.train(options, watch, (lock,))
     except trainer.EndedError as error:
         study.interrupt(number)
         remedy = "Run the same command again; with less in the search space where memory ran out."
@@ -128,12 +134,12 @@ def _train(study: Study, trial: Trial, settings: Settings, bar: Progress, lock: 
             raise InputError("the first training, with the settings as given", str(error), expected, remedy) from None
         trial.set_user_attr(studies.ERROR, str(error))
         study.study.tell(trial, state=TrialState.FAIL)
-        shutil.rmtree(folder / f"{trainer.MODEL}.checkpoints", ignore_errors=True)
+        shutil.rmtree(options.checkpoints, ignore_errors=True)
         bar.console.print(f"{told}: failed: {error}")
         return
     if document is None:
-        study.study.tell(trial, state=TrialState.PRUNED)
         shutil.rmtree(folder)
+        study.study.tell(trial, state=TrialState.PRUNED)
         epoch = study.study.trials[number].last_step
         bar.console.print(f"{told}: given up after epoch {epoch}, below the median")
         return
@@ -169,7 +175,7 @@ def _expect_possible(options: Options, k: int) -> None:
     described = schema.read_metadata(options.metadata_path)["products"]
     tokens = read_vocabularies(options.vocabularies_path).get(schema.PRODUCT, {}).get("tokens", ())
     products = sum(token in described for token in tokens)
-    known = [some for some in KS if some <= products / 2] or [KS[0]]  # Recall of the whole catalogue is always 1
+    known = within(products)
     if k not in known:
         raise InputError("--k", str(k), f"one of {', '.join(map(str, known))}", "Choose one of them.")
 

@@ -102,9 +102,9 @@ def applied(given: Settings, parameters: Mapping[str, Any]) -> Settings:
         if name == LAYERS:
             document["query"][LAYERS] = document["candidate"][LAYERS] = _widths(value)
         elif name.startswith(DIM):
-            for entry in _with_dim(document):
-                if entry["key"] == name.removeprefix(DIM):
-                    entry["feature"]["dim"] = value
+            for side, place, key in _with_dim(given.config):
+                if key == name.removeprefix(DIM):
+                    document[side]["features"][place]["dim"] = value
     try:
         config = fc.FeatureConfig.model_validate(document)
     except pydantic.ValidationError as error:
@@ -121,19 +121,18 @@ def applied(given: Settings, parameters: Mapping[str, Any]) -> Settings:
 
 
 def _expect_known(name: str, config: fc.FeatureConfig) -> None:
-    dims = [f"{DIM}{entry['key']}" for entry in _with_dim(config.model_dump(mode="json"))]
+    dims = [f"{DIM}{key}" for _, _, key in _with_dim(config)]
     known = [*TRAINER, LAYERS, *dims]
     if name not in known:
         raise InputError("search space", f"an entry {name}", f"one of {', '.join(known)}", REMEDY)
 
 
-def _with_dim(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The features that have a width, with their keys, of a feature config as a document."""
-    config = fc.FeatureConfig.model_validate(document)
+def _with_dim(config: fc.FeatureConfig) -> Iterator[tuple[str, int, str]]:
+    """Tower, place and key of the features that have a width."""
     for side, tower in (("query", config.query), ("candidate", config.candidate)):
         for place, feature in enumerate(tower.features):
             if hasattr(feature, "dim"):
-                yield {"key": feature.key, "feature": document[side]["features"][place]}
+                yield side, place, feature.key
 
 
 def _widths(value: Any) -> list[int]:

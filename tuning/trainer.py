@@ -7,16 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from components.common import storage
+from components.common.saved_models import METADATA
+from trainer_image.checkpoint import LOGS
 from trainer_image.options import Options
 from trainer_image.preemption import EXIT_CODE
 
 ROOT = Path(__file__).resolve().parent.parent
-CURVE, METADATA, MODEL, LOG = "logs/curve.csv", "model_metadata.json", "model", "train.log"
+CURVE, MODEL, LOG = "curve.csv", "model", "train.log"
 LOOK = 0.25  # seconds between two looks at the curve
 PATIENCE = 120.0  # seconds that a Trainer may take for its last checkpoint
 
@@ -31,44 +33,30 @@ class EndedError(Exception):
     """Somebody ended the Trainer: its settings are not to blame."""
 
 
-class Trial(NamedTuple):
-    """Where one training is, and what it is told.
-
-    Attributes:
-        folder: Its own.
-        options: Without output_path, which is in the folder.
-        config: The feature config's text.
-    """
-
-    folder: Path
-    options: Options
-    config: str
-
-
-def train(trial: Trial, watch: Callable[[Point], bool], kept: tuple[int, ...] = ()) -> dict[str, Any] | None:
+def train(options: Options, watch: Callable[[Point], bool], kept: tuple[int, ...] = ()) -> dict[str, Any] | None:
     """Trains, or goes on where an earlier call was ended.
 
     Args:
-        trial: What is trained.
+        options: What the Trainer is told. Its log goes beside output_path, in a folder of this training alone.
         watch: Told of every epoch once, in their order; training is given up where it returns True.
         kept: File descriptors that the Trainer holds open as long as it lives.
 
     Returns:
-        model_metadata.json of the model, which is in the trial's folder; None where training was given up.
+        model_metadata.json of the model; None where training was given up.
 
     Raises:
         TrainingError: there is no model.
         EndedError: the Trainer was asked to stop, or killed.
     """
-    model = trial.folder / MODEL
-    if (model / METADATA).exists():
-        return _document(model)
-    trial.folder.mkdir(parents=True, exist_ok=True)
-    with open(trial.folder / LOG, "ab") as log:
+    said = Path(options.output_path).parent / LOG
+    if Path(options.output_path, METADATA).exists():
+        return _document(options)
+    said.parent.mkdir(parents=True, exist_ok=True)
+    with open(said, "ab") as log:
         begun = log.tell()  # an earlier call may have said something too
         # A session of its own: Ctrl-C reaches this process alone, which asks the Trainer for a checkpoint.
         process = subprocess.Popen(
-            command(trial),
+            command(options),
             stdout=log,
             stderr=subprocess.STDOUT,
             env=_environment(),
@@ -76,7 +64,9 @@ def train(trial: Trial, watch: Callable[[Point], bool], kept: tuple[int, ...] = 
             pass_fds=kept,
         )
         try:
-            if _is_given_up(process, Path(f"{model}.checkpoints", CURVE), watch):
+            if _is_given_up(process, Path(options.checkpoints, LOGS, CURVE), watch):
+                process.kill()  # nobody will go on with it: no checkpoint to wait for
+                process.wait()
                 return None
         finally:
             _end(process)
@@ -84,16 +74,15 @@ def train(trial: Trial, watch: Callable[[Point], bool], kept: tuple[int, ...] = 
         how = "asked to stop" if process.returncode == EXIT_CODE else f"ended by signal {-process.returncode}"
         raise EndedError(f"the Trainer was {how}")
     if process.returncode:
-        raise TrainingError(_last_words(trial.folder / LOG, begun))
-    return _document(model)
+        raise TrainingError(_last_words(said, begun))
+    return _document(options)
 
 
-def command(trial: Trial) -> list[str]:
+def command(options: Options) -> list[str]:
     """The Trainer's command line: every flag whose value is not the default."""
-    told = {**asdict(trial.options), "output_path": str(trial.folder / MODEL), "feature_config": trial.config}
     flags = []
     for field in fields(Options):
-        value, flag = told[field.name], f"--{field.name.replace('_', '-')}"
+        value, flag = getattr(options, field.name), f"--{field.name.replace('_', '-')}"
         if isinstance(value, bool):
             flags += [flag] if value else []
         elif value != field.default:
@@ -140,9 +129,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _document(model: Path) -> dict[str, Any]:
-    found: dict[str, Any] = storage.read_json(str(model / METADATA), "the model's metadata")
-    return found
+def _document(options: Options) -> dict[str, Any]:
+    return storage.read_json(storage.join(options.output_path, METADATA), "the model's metadata")
 
 
 def _last_words(log: Path, begun: int) -> str:

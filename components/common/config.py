@@ -25,11 +25,10 @@ def load(model: type[Model], config: str, what: str, remedy: str) -> Model:
     """
     is_text = any(mark in config for mark in ("\n", "{", ": "))
     where = what if is_text else config
+    text = config if is_text else storage.read_text(config, what)
     try:
-        document = yaml.safe_load(config if is_text else storage.read_text(config, what))
+        document = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # PyYAML takes 1024-64-32 for a date
-        if isinstance(error, InputError):
-            raise
         raise InputError(where, f"invalid YAML ({error})", "YAML or JSON", "Correct the syntax.") from None
     try:
         return model.model_validate(document)

@@ -80,6 +80,7 @@ def test_bad_input_is_refused_before_anything_is_sent(commands: Commands, flags:
         ("split: 2026-01-01\n", "text"),
         ("unheard: 1\n", "unheard"),
         ("- epochs\n", "a mapping"),
+        ("l1: 1024-64-32\n", "does not parse"),
         ("epochs: [\n", "does not parse"),
         ('{"epochs": 3,}', "does not parse"),
     ],

@@ -9,7 +9,6 @@ import tyro
 from tests.trainer_image.conftest import Shop
 from trainer_image.options import Options
 from tuning import trainer
-from tuning.trainer import Trial
 
 
 def parsed(command: list[str]) -> Options:
@@ -19,15 +18,13 @@ def parsed(command: list[str]) -> Options:
 
 def test_every_flag_arrives(tmp_path: Path) -> None:
     told = Options(
-        tfrecords_path="e", vocabularies_path="v", metadata_path="m", output_path="search",
+        tfrecords_path="e", vocabularies_path="v", metadata_path="m", output_path=str(tmp_path / "model"),
         epochs=7, learning_rate=3.1e-05, l1=1e-08, loss="in-batch", jit_compile=True, history_through="train",
-        temperature=1 / 3,
+        temperature=1 / 3, feature_config='{"query": "as text"}',
     )  # fmt: skip
-    config = '{"query": "as text"}'
-    command = trainer.command(Trial(tmp_path, told, config))
+    command = trainer.command(told)
     assert command[1:3] == ["-m", "trainer_image.main"]
-    expected = {**vars(told), "output_path": str(tmp_path / "model"), "feature_config": config}
-    assert vars(parsed(command)) == expected
+    assert vars(parsed(command)) == vars(told)
 
 
 def test_a_line_that_is_being_written_is_none(tmp_path: Path) -> None:
@@ -48,25 +45,25 @@ def test_a_training_is_given_up(tmp_path: Path, shop: Shop) -> None:
         seen.append(point["epoch"])
         return len(seen) == 2
 
-    options = shop.options("-", epochs=1000, patience=1000)
-    config = Path("feature_config.yaml").read_text(encoding="utf-8")
-    assert trainer.train(Trial(tmp_path / "one", options, config), watch) is None
+    options = shop.options(tmp_path / "one" / "model", epochs=1000, patience=1000)
+    assert trainer.train(options, watch) is None
     assert seen == [1.0, 2.0]
     assert not (tmp_path / "one" / "model").exists()
 
 
 @pytest.mark.slow
 def test_a_training_that_fails_says_why(tmp_path: Path, shop: Shop) -> None:
-    options = shop.options("-", top_k=1000)
-    config = Path("feature_config.yaml").read_text(encoding="utf-8")
+    options = shop.options(tmp_path / "one" / "model", top_k=1000)
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "train.log").write_text("error: that of last time\n", encoding="utf-8")
     with pytest.raises(trainer.TrainingError, match=r"^--top-k: found 1000, expected 1 to 12"):
-        trainer.train(Trial(tmp_path / "one", options, config), lambda point: False)
+        trainer.train(options, lambda point: False)
 
 
 def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model_metadata.json").write_text(json.dumps({"a": 1}), encoding="utf-8")
-    options = Options(tfrecords_path="no", vocabularies_path="no", metadata_path="no", output_path="no")
-    assert trainer.train(Trial(tmp_path, options, "no"), lambda point: True) == {"a": 1}
+    options = Options(
+        tfrecords_path="no", vocabularies_path="no", metadata_path="no", output_path=str(tmp_path / "model")
+    )
+    assert trainer.train(options, lambda point: True) == {"a": 1}
