@@ -13,7 +13,7 @@ MODEL, EXTRACTED, COUNTED = "trainer/model", "data-extractor/examples", "vocab-b
 TOLD = ("epochs", "batch_size", "learning_rate", "warmup_steps", "seed", "top_k")  # what `make run` tells the Trainer
 
 
-def tune(settings: Search, *, run: str = "", folder: str = "runs/demo", output: str = "runs/tune") -> None:
+def tune(settings: Search, *, run: str = "", folder: str = "runs/demo", output_path: str = "runs/tune") -> None:
     """Searches for better settings than those of a run of the demo, on its data and with its feature config.
 
     `python -m tuning` does the same for other data.
@@ -22,12 +22,12 @@ def tune(settings: Search, *, run: str = "", folder: str = "runs/demo", output: 
         settings: What is searched, and how long.
         run: Another run than the newest, such as runs/demo/default/metro-recs-training-…: one with the default config.
         folder: Where the runs are.
-        output: The search's folder.
+        output_path: The search's folder.
     """
-    search(options_of(run or str(newest(folder, f"{MODEL}/{METADATA}", "model")), output), settings)
+    search(options_of(run or str(newest(folder, f"{MODEL}/{METADATA}", "model")), output_path), settings)
 
 
-def options_of(run: str, output: str) -> Options:
+def options_of(run: str, output_path: str) -> Options:
     """What the run's Trainer was told, but for its output."""
     examples = storage.join(run, EXTRACTED)
     document = storage.read_json(storage.join(run, MODEL, METADATA), "the run's model")
@@ -36,7 +36,7 @@ def options_of(run: str, output: str) -> Options:
         tfrecords_path=examples,
         vocabularies_path=storage.join(run, COUNTED),
         metadata_path=storage.join(examples, schema.METADATA),
-        output_path=output,
+        output_path=output_path,
         feature_config=json.dumps(document["feature_config"]),
         **told,
     )

@@ -45,8 +45,12 @@ def keep(study: Study, settings: Settings, best: FrozenTrial) -> None:
     storage.write_text(str(work / PARAMETERS), parameters(settings.options))
     config = yaml.safe_dump(settings.config.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
     storage.write_text(str(work / CONFIG), config)
-    shutil.rmtree(folder, ignore_errors=True)
+    old = study.folder / f"{BEST}.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.rename(folder, old)
     os.rename(work, folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def drop_others(study: Study) -> None:

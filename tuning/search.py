@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from components.common import feature_config as fc
-from components.common import schema, storage
+from components.common import schema, staging, storage
 from components.common.errors import InputError, expect_at_least
 from components.common.vocabularies import read_vocabularies
 from trainer_image.options import Options, within
@@ -26,6 +26,7 @@ from tuning import results, space, studies, trainer
 from tuning.space import Settings
 from tuning.studies import Study
 
+SPACE = Path(__file__).with_name("space.yaml")
 RESERVED = {
     "checkpoint_path": "none: every training has its checkpoints in its own folder",
     "ablate": "no ablation: it is of one model",
@@ -39,13 +40,13 @@ class Search:
     Args:
         trials: Trainings in all: those of earlier calls and those that were given up early included.
         minutes: Begin no further training after so many minutes of this call; 0 sets no limit.
-        space: What is searched: YAML or JSON text, or a path to it.
+        space: What is searched: YAML or JSON text, or a path to it; by default tuning/space.yaml of this project.
         k: Validation Recall@k is what counts.
     """
 
     trials: int = 30
     minutes: float = 0.0
-    space: str = "tuning/space.yaml"
+    space: str = ""
     k: int = 100
 
     def check(self) -> None:
@@ -75,10 +76,11 @@ def tune(options: Options, search: Search) -> None:
     options.check()
     _expect_possible(options, search.k)
     given = Settings(options, fc.load(options.feature_config))
-    distributions = space.load(search.space, given)
-    with studies.locked(Path(options.output_path)) as lock:
+    distributions = space.load(search.space or str(SPACE), given)
+    with studies.locked(Path(options.output_path)) as lock, staging.staged(options.tfrecords_path) as local:
         study = studies.opened(Path(options.output_path), given, search.k, distributions)
-        _search(study, given, distributions, search, lock)
+        # A bucket is read once, not by every training.
+        _search(study, Settings(replace(options, tfrecords_path=local), given.config), distributions, search, lock)
 
 
 def _search(
@@ -117,6 +119,10 @@ def _train(study: Study, trial: Trial, settings: Settings, bar: Progress, lock: 
         bar.update(bar.task_ids[0], description=doing)
         return trial.should_prune()
 
+    if earlier := study.earlier(trial.params):
+        study.repeat(trial, earlier)
+        bar.console.print(f"{told}: as training {earlier.number}, not repeated")
+        return
     bar.update(bar.task_ids[0], description=f"training {number}, reading")
     folder = study.folder_of(trial.params)
     text = settings.config.model_dump_json(exclude_defaults=True)

@@ -131,7 +131,7 @@ def _with_dim(config: fc.FeatureConfig) -> Iterator[tuple[str, int, str]]:
     """Tower, place and key of the features that have a width."""
     for side, tower in (("query", config.query), ("candidate", config.candidate)):
         for place, feature in enumerate(tower.features):
-            if hasattr(feature, "dim"):
+            if hasattr(feature, "dim") and getattr(feature, "transform", "") != "normalize":  # which is no embedding
                 yield side, place, feature.key
 
 
@@ -151,6 +151,8 @@ def _number(name: str, value: Value) -> Value:
     """The value, of the setting's type."""
     if name == LAYERS:
         return str(value)
+    if name.startswith(DIM) and value == "auto":
+        return value
     expected = int if _is_whole(name) else TRAINER.get(name)
     if expected in (int, float) and isinstance(value, str):
         try:

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -54,6 +55,19 @@ class Study:
         """The next training: one that was interrupted, or what the estimator proposes."""
         return self.study.ask(dict(distributions))
 
+    def earlier(self, parameters: Mapping[str, Any]) -> FrozenTrial | None:
+        """The training that had these settings before, if there is one."""
+        return next((trial for trial in self.trials if trial.params == parameters), None)
+
+    def repeat(self, trial: Trial, earlier: FrozenTrial) -> None:
+        """Ends a training as an `earlier` one with its settings ended: the same seed would give the same model."""
+        for name, value in earlier.user_attrs.items():
+            trial.set_user_attr(name, value)
+        for epoch, value in earlier.intermediate_values.items():
+            trial.report(value, epoch)
+        is_complete = earlier.state is TrialState.COMPLETE
+        self.study.tell(trial, earlier.value if is_complete else None, earlier.state)
+
     def interrupt(self, trial: int) -> None:
         """Counts a training as none: the same settings come again with the next `ask`."""
         self.study.tell(trial, state=TrialState.FAIL)
@@ -97,6 +111,7 @@ def opened(folder: Path, given: Settings, k: int, distributions: Mapping[str, Ba
         InputError: it is a search of other data, settings or space.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    _mend(folder / JOURNAL)
     study = optuna.create_study(
         study_name=NAME,
         storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
@@ -112,9 +127,9 @@ def opened(folder: Path, given: Settings, k: int, distributions: Mapping[str, Ba
     if theirs is None:
         study.set_user_attr(IDENTITY, ours)
     else:
-        changed = [name for name in ours if ours[name] != theirs.get(name)]
+        changed = ", ".join(_differences(ours, theirs))
         if changed:
-            found, expected = f"a search with other {', '.join(changed)}", "the search that is asked for, or nothing"
+            found, expected = f"a search with other settings ({changed})", "the search that is asked for, or nothing"
             raise InputError(str(folder), found, expected, "Give --output-path another folder, or delete this one.")
     opened = Study(folder, k, study)
     for trial in study.trials:
@@ -123,6 +138,24 @@ def opened(folder: Path, given: Settings, k: int, distributions: Mapping[str, Ba
         elif trial.state is TrialState.RUNNING:  # its process was ended
             opened.interrupt(trial.number)
     return opened
+
+
+def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+    """What is not the same in two identities: flags with both values, of files that they differ."""
+    for name, value in ours["flags"].items():
+        before = theirs["flags"].get(name)
+        if value != before:
+            yield f"--{name.replace('_', '-')} {before} there, {value} now"
+    for name in ours:
+        if name != "flags" and ours[name] != theirs.get(name):
+            yield f"--k {theirs.get(name)} there, {ours[name]} now" if name == "k" else f"another {name}"
+
+
+def _mend(journal: Path) -> None:
+    """Cuts off a last line that was not written to its end, when the disk was full or the machine went down."""
+    if journal.exists():
+        whole = journal.read_bytes().rpartition(b"\n")
+        os.truncate(journal, len(whole[0]) + len(whole[1]))
 
 
 def identity(given: Settings, k: int, distributions: Mapping[str, BaseDistribution]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from components.common import feature_config as fc
 from components.common.errors import InputError
 from pipelines import parameters
 from tests.trainer_image.conftest import Shop
-from tuning import search
+from tuning import search, studies
 from tuning.search import Search
 
 SPACE = """
@@ -71,9 +71,9 @@ def test_a_search(tmp_path: Path, shop: Shop, capsys: pytest.CaptureFixture[str]
     search.tune(shop.options(folder), Search(trials=3, space=SPACE, k=5))
     assert {path: path.stat().st_mtime_ns for path in folder.glob("trials/*/train.log")} == logs
     assert json.loads((folder / "tuning.json").read_text(encoding="utf-8")) == document
-    with pytest.raises(InputError, match="found a search with other search space, expected the search that is asked"):
+    with pytest.raises(InputError, match=r"found a search with other settings \(another search space\), expected"):
         search.tune(shop.options(folder), Search(trials=3, space="{l1: {low: 0, high: 1}}", k=5))
-    with pytest.raises(InputError, match="found a search with other flags"):
+    with pytest.raises(InputError, match=r"found a search with other settings \(--epochs 4 there, 5 now\)"):
         search.tune(shop.options(folder, epochs=5), Search(trials=3, space=SPACE, k=5))
 
 
@@ -133,6 +133,27 @@ def test_a_later_training_fails(tmp_path: Path, shop: Shop, capsys: pytest.Captu
     assert "--learning-rate" in document["trials"][1]["error"]
     assert document["best"]["settings"] == {}
     assert ": failed: " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_time_is_over_and_a_training_is_given_up(
+    tmp_path: Path, shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies, "COMPARED", 1)
+    monkeypatch.setattr(studies, "FROM_EPOCH", 0)
+    folder, rates = tmp_path / "search", "{learning_rate: {choices: [1.0e-12, 1.0e-13]}}"
+    options = shop.options(folder, epochs=200, patience=200)
+    search.tune(options, Search(trials=2, minutes=1e-6, space=rates, k=5))
+    assert "1e-06 minutes are over" in capsys.readouterr().out
+    given = json.loads((folder / "tuning.json").read_text(encoding="utf-8"))
+    assert [trial["state"] for trial in given["trials"]] == ["complete"]
+    search.tune(options, Search(trials=2, space=rates, k=5))
+    assert ": given up after epoch " in capsys.readouterr().out
+    document = json.loads((folder / "tuning.json").read_text(encoding="utf-8"))
+    assert [trial["state"] for trial in document["trials"]] == ["complete", "pruned"]
+    assert document["best"] == document["given"] == given["given"]
+    assert [path.name for path in (folder / "trials").iterdir()] == ["given"]
+    assert (folder / "best" / "model").is_dir()
 
 
 REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [

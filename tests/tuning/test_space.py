@@ -51,6 +51,17 @@ def test_a_number_without_a_dot_is_one() -> None:
     assert space.load("{l1: {choices: [1e-8, 1e-6]}}", GIVEN) == {"l1": CategoricalDistribution([1e-8, 1e-6])}
 
 
+def test_a_width_may_be_auto() -> None:
+    found = space.load("{dim.city: {choices: [auto, 64]}}", GIVEN)
+    assert found == {"dim.city": CategoricalDistribution(["auto", 64])}
+    widths = [
+        getattr(entry, "dim", None)
+        for entry in space.applied(GIVEN, {"dim.city": "auto"}).config.entries()
+        if entry.key == "city"
+    ]
+    assert widths == ["auto"]
+
+
 def test_a_layer_may_be_one_number() -> None:
     assert space.applied(GIVEN, {"layers": "64"}).config.query.layers == (64,)
     assert space.load("{layers: {choices: [64, 128-64]}}", GIVEN) == {
@@ -64,6 +75,7 @@ def test_a_layer_may_be_one_number() -> None:
         ("{}", "found no entry"),
         ("{learning_rat: {low: 1, high: 2}}", "found an entry learning_rat, expected one of epochs, batch_size"),
         ("{seed: {low: 1, high: 2}}", "found an entry seed, expected one of"),
+        ("{dim.revenue: {choices: [8, 16]}}", "found an entry dim.revenue, expected one of"),  # it is normalized
         ("{dim.colour: {choices: [8, 16]}}", "found an entry dim.colour, expected one of .*dim.cust_person_id, "),
         ("{l1: {low: 2, high: 1}}", "high must be above low"),
         ("{l1: {low: 0, high: 1, log: true}}", "low must be above 0"),

@@ -76,8 +76,43 @@ def test_a_trainer_outlives_its_search(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("changes", [{"epochs": 9}, {"history_through": "train"}])
-def test_another_search(tmp_path: Path, shop: Shop, changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epochs": 9}, "--epochs 4 there, 9 now"),
+        ({"history_through": "train"}, "--history-through validation there, train now"),
+    ],
+)
+def test_another_search(tmp_path: Path, shop: Shop, changes: dict[str, Any], said: str) -> None:
     reopened(tmp_path / "search", shop)
-    with pytest.raises(InputError, match="found a search with other flags"):
+    with pytest.raises(InputError, match=rf"found a search with other settings \({said}\), expected"):
         reopened(tmp_path / "search", shop, **changes)
+
+
+def test_a_line_that_was_not_written_to_its_end(tmp_path: Path, shop: Shop) -> None:
+    study = reopened(tmp_path / "search", shop)
+    study.study.tell(study.ask(SPACE), 0.5)
+    journal = tmp_path / "search" / studies.JOURNAL
+    whole = journal.read_bytes()
+    last = whole.splitlines(keepends=True)[-1]
+    journal.write_bytes(whole + last[: len(last) // 2])
+    study = reopened(tmp_path / "search", shop)
+    assert [trial.value for trial in study.trials] == [0.5]
+    study.study.tell(study.ask(SPACE), 0.25)
+    assert [trial.value for trial in reopened(tmp_path / "search", shop).trials] == [0.5, 0.25]
+
+
+def test_a_search_ends_as_an_earlier_one_with_its_settings(tmp_path: Path, shop: Shop) -> None:
+    study = reopened(tmp_path / "search", shop)
+    first, second, third = (study.ask({}) for _ in range(3))
+    first.set_user_attr("figures", {"seconds": 3})
+    study.study.tell(first, 0.5)
+    assert study.earlier({"l1": 0.1}) is None
+    study.repeat(second, study.trials[0])
+    third.report(0.25, 1)
+    study.study.tell(third, state=TrialState.PRUNED)
+    given_up = study.ask({})
+    study.repeat(given_up, study.trials[2])
+    ends = [(trial.state, trial.value, trial.user_attrs.get("figures")) for trial in study.trials]
+    complete = (TrialState.COMPLETE, 0.5, {"seconds": 3})
+    assert ends == [complete, complete, *[(TrialState.PRUNED, 0.25, None)] * 2]
