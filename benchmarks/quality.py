@@ -18,8 +18,14 @@ from components.common import cli, feature_config, storage
 from components.common.errors import expect_at_least, expect_choice
 
 HISTORY = "feature_config_history.yaml"
-CONFIGS = {"default": "feature_config.yaml", "history": HISTORY, "history_through_validation": HISTORY}
-THROUGH = {"history": "train", "history_through_validation": "validation"}
+DEFAULT = "feature_config.yaml"
+CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {  # feature config, and what the Trainer is told beside OPTIONS
+    "default": (DEFAULT, {}),
+    "history": (HISTORY, {"history_through": "train"}),
+    "history_through_validation": (HISTORY, {"history_through": "validation"}),
+    "default_refit": (DEFAULT, {"refit": True}),
+    "history_refit": (HISTORY, {"refit": True}),
+}
 OPTIONS = {
     "learning_rate": 0.004,
     "warmup_steps": 1000,
@@ -61,6 +67,7 @@ def compare(
         logs: Some of them, with commas.
         configs: Feature configs, by name, with commas. history_through_validation has the feature config of history and
             its weights, but knows what was bought in validation when it is tested, and so do the baselines beside it.
+            default_refit and history_refit are trained once more, on validation too.
         tfrs_minutes: How long stock TFRS may train on the temporal log, with seed 1: it ends with the epoch in which
             they are over, and after `epochs` at the latest. 0 leaves it out.
         fresh: Discard the kept results of what is asked for.
@@ -70,7 +77,7 @@ def compare(
     expect_at_least("--tfrs-minutes", tfrs_minutes, 0)
     named, tried = _chosen("--logs", logs, LOGS), _chosen("--configs", configs, tuple(CONFIGS))
     for config in tried:
-        feature_config.load(CONFIGS[config])  # an error in the last one shall not cost the trainings of the first
+        feature_config.load(CONFIGS[config][0])  # an error in the last one shall not cost the trainings of the first
     folder, settings = storage.join(cache, "bench", "quality-results"), {**OPTIONS, "epochs": epochs}
     os.makedirs(folder, exist_ok=True)
     found: Found = {}
@@ -78,10 +85,9 @@ def compare(
         for config in tried:
             runs = found.setdefault(name, {}).setdefault(config, [])
             for seed in range(1, seeds + 1):
-                told: dict[str, Any] = {**settings, "seed": seed}
-                if config in THROUGH:
-                    told["history_through"] = THROUGH[config]
-                kept = _kept(folder, f"{name}-{config}-{seed}", CONFIGS[config], told, fresh)
+                features, more = CONFIGS[config]
+                told: dict[str, Any] = {**settings, "seed": seed, **more}
+                kept = _kept(folder, f"{name}-{config}-{seed}", features, told, fresh)
                 runs.append(kept if isinstance(kept, dict) else _train(name, config, told, cache, kept))
     peer = _peer(folder, settings, tfrs_minutes, fresh, cache) if tfrs_minutes and "temporal" in named else None
     console = Console(highlight=False, width=210)
@@ -111,15 +117,15 @@ def _kept(folder: str, name: str, config: str, settings: Mapping[str, Any], fres
 
 def _train(name: str, config: str, settings: dict[str, Any], cache: str, path: str) -> dict[str, Any]:
     """Trains and evaluates once, and keeps the result."""
-    what = f"{name}, {config}, seed {settings['seed']}"
+    what, features = f"{name}, {config}, seed {settings['seed']}", CONFIGS[config][0]
     # The preparation has a process of its own too: Beam and TensorFlow would stay in this one's memory.
-    log = measured("benchmarks.quality_logs:log", name=name, config=CONFIGS[config], cache=cache).result
+    log = measured("benchmarks.quality_logs:log", name=name, config=features, cache=cache).result
     _say(f"{what}: training")
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         run = measured(
             "benchmarks.quality_figures:trained",
             log=log,
-            config=CONFIGS[config],
+            config=features,
             settings=settings,
             per_basket=name == BASKET,
             folder=folder,
@@ -132,11 +138,10 @@ def _train(name: str, config: str, settings: dict[str, Any], cache: str, path: s
 
 def _peer(folder: str, settings: dict[str, Any], minutes: float, fresh: bool, cache: str) -> dict[str, Any]:
     """Stock TFRS on the temporal log, trained now or earlier."""
-    default = CONFIGS["default"]
-    kept = _kept(folder, "temporal-tfrs-1", default, {**settings, "minutes": minutes}, fresh)
+    kept = _kept(folder, "temporal-tfrs-1", DEFAULT, {**settings, "minutes": minutes}, fresh)
     if isinstance(kept, dict):
         return kept
-    log = measured("benchmarks.quality_logs:log", name="temporal", config=default, cache=cache).result
+    log = measured("benchmarks.quality_logs:log", name="temporal", config=DEFAULT, cache=cache).result
     _say(f"temporal, {PEER}: training for {minutes:g} minutes")
     told = {"epochs": settings["epochs"], "learning_rate": settings["learning_rate"], "minutes": minutes}
     run = measured("benchmarks.quality_tfrs:trained", log=log, **told)

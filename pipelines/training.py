@@ -53,6 +53,7 @@ def training(settings: Settings = STANDARD) -> Any:
         warm_start_from: str = "",
         checkpoint_path: str = "",
         history_through: str = "validation",
+        refit: bool = False,
         ablate: bool = False,
         ablation_seeds: int = 3,
         champion: str = "",
@@ -112,6 +113,8 @@ def training(settings: Settings = STANDARD) -> Any:
                 checkpoints/ in the run's folder.
             history_through: The last split whose purchases the finished model knows, where it has a history: train or
                 validation.
+            refit: Train once more on train and validation together, for as many epochs as were best: the released model
+                has learned from all that comes before the test.
             ablate: Train again without category and subcategory, and measure what they are worth.
             ablation_seeds: How many seeds do so, each with and without them.
             champion: model/ of the model in production, to compare with on the same purchases; "" where there is none.
@@ -175,6 +178,7 @@ def training(settings: Settings = STANDARD) -> Any:
             warm_start_from=warm_start_from,
             checkpoint_path=checkpoint_path,
             history_through=history_through,
+            refit=refit,
             ablate=ablate,
             ablation_seeds=ablation_seeds,
         )

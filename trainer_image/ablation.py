@@ -46,6 +46,10 @@ def without_metadata(options: Options, config: fc.FeatureConfig) -> fc.FeatureCo
     cluster = tf_config.read()
     if cluster and cluster.others:
         raise _impossible(f"a TF_CONFIG of {len(cluster.addresses)} workers", "one", "Train on one machine")
+    if options.refit:
+        raise _impossible(
+            "--refit, which is of one model", "a model that learned from the training split", "Leave it out"
+        )
     if options.warm_start_from:
         found = f"--warm-start-from {options.warm_start_from}, a model that may have learned from them"
         raise _impossible(found, "random weights to begin with", "Begin anew")

@@ -22,10 +22,11 @@ from components.common.reach import explained, placed
 KEPT = 2
 LOGS = "logs"  # of the run that the checkpoints belong to
 ABLATION = "ablation"  # the checkpoints of the trainings that it is compared with, seed-* each
+REFIT = "refit"  # those of the training on training and validation split
 STEPS = ("step-*.npz", "step-*.npz.partial")
 WRITTEN = (
     *STEPS,
-    *(f"{ABLATION}/seed-*/{steps}" for steps in STEPS),
+    *(f"{folder}/{steps}" for folder in (f"{ABLATION}/seed-*", REFIT) for steps in STEPS),
     f"{LOGS}/events.out.tfevents.*",
     f"{LOGS}/curve.csv",
 )
@@ -97,7 +98,11 @@ class Checkpoints:
                 storage.remove(path)
         if not storage.is_remote(self.folder):
             ablations = storage.list_files(storage.join(self.folder, ABLATION, "seed-*"))
-            for folder in (*ablations, *(storage.join(self.folder, name) for name in (ABLATION, LOGS)), self.folder):
+            for folder in (
+                *ablations,
+                *(storage.join(self.folder, name) for name in (ABLATION, REFIT, LOGS)),
+                self.folder,
+            ):
                 with contextlib.suppress(OSError):  # not empty, or not there
                     os.rmdir(folder)
 

@@ -79,15 +79,23 @@ def sampler_of(options: Options, given: Given) -> Sampler:
     return Sampler(given.purchases["train"], given.loss, options.batch_size, given.replicas, options.seed)
 
 
-def fitted(options: Options, features: Features, given: Given, checkpoints: Checkpoints, logs: str) -> Fit:
+def fitted(
+    options: Options,
+    features: Features,
+    given: Given,
+    checkpoints: Checkpoints,
+    logs: str,
+    repeats_epochs: int = repeats_fit.EPOCHS,
+) -> Fit:
     """Trains a model, or goes on training it where its checkpoints say that an earlier run ended.
 
     Args:
         options: Its seed, batches, learning rate and so on, for which the process was set up.
         features: What the towers see.
-        given: See there.
+        given: See there; without a validation split all epochs are trained, and the last weights are the best.
         checkpoints: Of this training alone. Where they say that it was over, no step is repeated.
         logs: Local folder for TensorBoard and the CSV log.
+        repeats_epochs: Of the term of the customer's own products, at most.
 
     Raises:
         InputError: the training diverged, or the checkpoints are another one's.
@@ -99,7 +107,9 @@ def fitted(options: Options, features: Features, given: Given, checkpoints: Chec
     model, updates, step = _built(options, features, given, sampler, shares)
     identity = resume.identity(options, features.config, given.loss, given.replicas, bought, catalogue)
     state = resume.restored(checkpoints, model, updates, identity, given.distribution)
-    held_out = validation.sampled(given.purchases["validation"], len(catalogue), options.seed)
+    held_out = None
+    if "validation" in given.purchases:
+        held_out = validation.sampled(given.purchases["validation"], len(catalogue), options.seed)
     beginning = _begin(options, model, state, given.products, checkpoints.folder)
     with _progress(options, given, shares, state, logs) as progress:
         progress.say(beginning)
@@ -116,7 +126,7 @@ def fitted(options: Options, features: Features, given: Given, checkpoints: Chec
                 identity=identity,
                 epochs=options.epochs,
                 patience=options.patience,
-                saves_end=options.ablate,
+                saves_end=options.ablate or options.refit,
                 is_preempted=given.is_preempted,
             ),
             state,
@@ -125,7 +135,9 @@ def fitted(options: Options, features: Features, given: Given, checkpoints: Chec
     model = _in_float32(options, features, given, model)
     repeated = {}
     if given.history:
-        repeated["repeats"] = repeats_fit.fit(model, given.history, bought, held_out, options.seed, progress.say)
+        repeated["repeats"] = repeats_fit.fit(
+            model, given.history, bought, held_out, options.seed, repeats_epochs, progress.say
+        )
     training = {
         "rows": bought.rows,
         "queries": bought.groups,

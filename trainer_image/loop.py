@@ -25,6 +25,7 @@ class Run:
     """What one training run works with.
 
     Attributes:
+        validation: None where there is none: then the last weights are the best.
         identity: See `state.restore`.
         saves_end: Write a checkpoint at the end too: more follows, in which the process may be ended.
         is_preempted: Whether this process was asked to stop.
@@ -35,7 +36,7 @@ class Run:
     step: Step
     sampler: Sampler
     distribution: tf.distribute.Strategy
-    validation: Purchases
+    validation: Purchases | None
     progress: Progress
     checkpoints: Checkpoints
     identity: dict[str, dict[str, Any]]
@@ -99,9 +100,12 @@ def train(run: Run, state: State, chunk: Chunk) -> None:
 def end_epoch(run: Run, state: State) -> None:
     """Validates, reports, and keeps the weights where they are the best so far."""
     epoch = state.step // run.steps_per_epoch
-    found = validation.validate(run.model, run.validation)
+    found = validation.validate(run.model, run.validation) if run.validation else None
     point = run.progress.epoch_done(epoch, state.epoch_loss / run.steps_per_epoch, found)
     state.curve.append(point)
+    if found is None:
+        state.best_epoch, state.best = epoch, run.model.get_values()
+        return
     # Workers compute the same number, but not always to the last bit: they must decide alike.
     reached = strategy.agree(run.distribution, found.recalls[validation.watched(len(run.model.catalogue))])
     if reached > state.best_recall:

@@ -14,7 +14,7 @@ KS = (5, 10, 50, 100)  # of the Recalls that training watches
 PATHS = ("tfrecords_path", "vocabularies_path", "metadata_path", "output_path", "checkpoint_path")
 CHANGEABLE = ("epochs", "patience", "learning_rate", "lr_scaling", "warmup_steps")  # from one part of a run to the next
 OF_THE_MACHINE = ("checkpoint_minutes", "cache_gib", "cluster_timeout", "feature_config")
-AFTERWARDS = ("ablate", "ablation_seeds", "history_through")  # the weights are the same, so a run may continue
+AFTERWARDS = ("ablate", "ablation_seeds", "history_through", "refit")  # the weights are the same, so a run may continue
 ELSEWHERE = ("loss", "top_k")  # auto is replaced by what it chose; top_k is no matter of training
 
 
@@ -57,6 +57,9 @@ class Options:
         history_through: The last split whose purchases the finished model knows: with a feature of kind history, what
             a customer bought in validation counts in what it is recommended, though the weights learn from train
             alone. Without such a feature it changes nothing.
+        refit: Afterwards, train once more from the beginning, for as many epochs as were best, on train and validation
+            together. The finished model has learned from all that comes before the test; validation Recall in
+            model_metadata.json is that of the first training. About doubles the time.
         ablate: Afterwards, train again without category, subcategory and their crosses, and say in model_metadata.json
             what difference they make (`metadata_impact`). Takes as long as 2 * ablation_seeds trainings in all.
         ablation_seeds: How many seeds, from `seed` on, to compare with and without them. With one, the interval knows
@@ -87,6 +90,7 @@ class Options:
     jit_compile: bool = False
     cluster_timeout: float = 600.0
     history_through: Through = "validation"
+    refit: bool = False
     ablate: bool = False
     ablation_seeds: int = 3
 

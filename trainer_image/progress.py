@@ -87,20 +87,22 @@ class Progress:
         self.bar.update(self.task, description=f"epoch {epoch}", completed=completed, rate=self._rate(done), loss=loss)
         self.done = done
 
-    def epoch_done(self, epoch: int, loss: float, found: Validation) -> dict[str, Any]:
+    def epoch_done(self, epoch: int, loss: float, found: Validation | None) -> dict[str, Any]:
         """Prints, logs and returns one epoch. Its rate leaves validation out."""
+        recalls = found.recalls if found else {}
         point = {
             "epoch": epoch,
             "loss": loss,
-            **{f"validation_recall_{k}": value for k, value in found.recalls.items()},
+            **{f"validation_recall_{k}": value for k, value in recalls.items()},
             "examples_per_s": self._rate(self.done),
             "seconds": self.seconds,
         }
         self._log(point)
-        recall = " ".join(f"@{k} {value:.3f}" for k, value in found.recalls.items())
-        self.bar.update(self.task, recall=f"· recall {recall}")
+        recall = " ".join(f"@{k} {value:.3f}" for k, value in recalls.items())
+        validated = f"validation recall {recall}  " if found else ""
+        self.bar.update(self.task, recall=f"· recall {recall}" if found else "")
         self.say(
-            f"epoch {epoch:>3}/{self.epochs}  loss {loss:.4f} (chance {self.chance:.3f})  validation recall {recall}  "
+            f"epoch {epoch:>3}/{self.epochs}  loss {loss:.4f} (chance {self.chance:.3f})  {validated}"
             f"{point['examples_per_s']:,.0f} examples/s  {point['seconds']:.0f} s"
         )
         self._warn(epoch, loss, found)
@@ -129,9 +131,9 @@ class Progress:
                     writer.writeheader()
                 writer.writerow(point)
 
-    def _warn(self, epoch: int, loss: float, found: Validation) -> None:
+    def _warn(self, epoch: int, loss: float, found: Validation | None) -> None:
         """Says once what would otherwise show only at the end."""
-        if found.collapsed:
+        if found and found.collapsed:
             self._warn_once(
                 "collapse",
                 f"the model has collapsed: nearly all {found.collapsed} have one embedding, and everybody would be "

@@ -53,7 +53,13 @@ class Moment(NamedTuple):
 
 
 def fit(
-    model: TwoTower, past: History, bought: Purchases, held_out: Purchases, seed: int, say: Callable[[str], None]
+    model: TwoTower,
+    past: History,
+    bought: Purchases,
+    held_out: Purchases | None,
+    seed: int,
+    epochs: int,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Gives the model its `repeats`, with the weights of the best epoch.
 
@@ -61,8 +67,9 @@ def fit(
         model: With trained towers and a history.
         past: That history.
         bought: Of the training split.
-        held_out: What is validated after every epoch.
+        held_out: What is validated after every epoch; where there is nothing, the last epoch is the best.
         seed: Of the weights and the order.
+        epochs: At most.
         say: Takes a line for each epoch.
 
     Returns:
@@ -87,18 +94,19 @@ def fit(
     network = Repeats(tf.constant(mean, tf.float32), tf.constant(deviation + 1e-3, tf.float32), at_the_end)
     step, averages = _step(network, candidates)
     best, best_recall, best_epoch, curve = [], -1.0, 0, []
-    for epoch in range(1, EPOCHS + 1):
+    for epoch in range(1, epochs + 1):
         loss = np.mean([step(*batch) for batch in _batches(moments, rng)])
         current = [weight.numpy() for weight in network.weights]
         _assign(network, [average.numpy() for average in averages])
         model.repeats = network
-        recalls = validation.validate(model, held_out).recalls
+        recalls = validation.validate(model, held_out).recalls if held_out else {}
         seconds = time.monotonic() - started
         found_in_words = " ".join(f"@{k} {value:.3f}" for k, value in recalls.items())
-        say(f"repeats {epoch:>3}/{EPOCHS}  loss {loss:.4f}  validation recall {found_in_words}  {seconds:.0f} s")
+        validated = f"validation recall {found_in_words}  " if recalls else ""
+        say(f"repeats {epoch:>3}/{epochs}  loss {loss:.4f}  {validated}{seconds:.0f} s")
         figures = {f"validation_recall_{k}": value for k, value in recalls.items()}
         curve.append({"epoch": epoch, "loss": float(loss), **figures, "seconds": seconds})
-        reached = float(np.mean(list(recalls.values())))
+        reached = float(np.mean(list(recalls.values()))) if recalls else float(epoch)
         if reached > best_recall:
             best, best_recall, best_epoch = [weight.numpy() for weight in network.weights], reached, epoch
         elif epoch - best_epoch >= PATIENCE:

@@ -20,6 +20,7 @@ from trainer_image import (
     past,
     preemption,
     preflight,
+    refit,
     strategy,
     validation,
     weights,
@@ -75,6 +76,7 @@ def train(options: Options) -> dict[str, Any]:
                 features = Features(config, Encoders(config, vocabularies, products, paths))
             purchases = _read(options, local, features.encoders, memory)
             known, latest = _histories(options, local, features.encoders, vocabularies, purchases["train"], memory)
+        everything = _everything(options, features.encoders, purchases, memory) if options.refit else None
         loss = _loss(options, features, purchases["train"], distribution.num_replicas_in_sync)
         given = Given(purchases, products, loss, distribution, is_preempted, known, latest)
         _expect_fits(options, features, given, memory)
@@ -85,16 +87,19 @@ def train(options: Options) -> dict[str, Any]:
         logs = storage.join(_local(options.checkpoints, stack), LOGS)
         fit = fitted(options, features, given, checkpoints, logs)
         metrics = {"validation_metrics": _recalls(fit.model, purchases, "validation")}
-        extra: dict[str, Any] = {}
+        model, extra = fit.model, dict[str, Any]()
+        if everything:
+            again = refit.refitted(options, features, given, everything, fit)
+            model, extra["refit"] = again.model, {"through": refit.THROUGH, **again.training}
         if latest:  # from here on it knows what was bought in validation
-            fit.model.know(latest)
-            extra["history"] = {"through": options.history_through, "purchases": len(latest.place)}
+            model.know(latest)
+            extra["history"] = {"through": _known_through(options), "purchases": len(latest.place)}
         if reduced:
             bare = Features(reduced, Encoders(reduced, vocabularies, products, paths))
-            extra["metadata_impact"] = ablation.impact(options, features, bare, given, fit.model)
-        metrics["test_metrics"] = _recalls(fit.model, purchases, "test")
-        document = {**_describe(options, config, given, fit, metrics), **extra}
-        _publish(options, fit.model, document, logs)
+            extra["metadata_impact"] = ablation.impact(options, features, bare, given, model)
+        metrics["test_metrics"] = _recalls(model, purchases, "test")
+        document = {**_describe(options, config, given, fit._replace(model=model), metrics), **extra}
+        _publish(options, model, document, logs)
         if strategy.is_chief():
             checkpoints.remove()
     return document
@@ -131,13 +136,29 @@ def _histories(
     past.expect_one_query_each(bought, options.tfrecords_path)
     method = schema.read_metadata(options.metadata_path).get("split", {}).get("method", "random")
     customers = len(vocabularies[CUSTOMERS]["tokens"])
-    splits = schema.splits_through(options.history_through)
+    splits = schema.splits_through(_known_through(options))
     rows = [past.read(local, split, encoders.query, encoders.catalogue, memory) for split in splits]
     bought_in_training = past.history(rows[:1], customers, method)
     latest = past.history(rows, customers, method) if len(rows) > 1 else bought_in_training
     for column in (column for part in rows for column in part):
         memory.release(column)
     return bought_in_training, latest
+
+
+def _everything(
+    options: Options, encoders: Encoders, purchases: dict[str, Purchases], memory: cache.Cache
+) -> Purchases:
+    """What the finished model learns from, where it is trained once more."""
+    splits = [purchases[split] for split in schema.splits_through(refit.THROUGH)]
+    everything = refit.together(splits, len(encoders.catalogue), memory)
+    if history.KEY in encoders.query.widths:
+        past.expect_one_query_each(everything, options.tfrecords_path)
+    return everything
+
+
+def _known_through(options: Options) -> str:
+    """The last split whose purchases are in the finished model's histories."""
+    return refit.THROUGH if options.refit else options.history_through
 
 
 def _loss(options: Options, features: Features, purchases: Purchases, replicas: int) -> str:

@@ -30,6 +30,7 @@ SPACE = Path(__file__).with_name("space.yaml")
 RESERVED = {
     "checkpoint_path": "none: every training has its checkpoints in its own folder",
     "ablate": "no ablation: it is of one model",
+    "refit": "no second training: the settings are not found yet",
 }
 
 

@@ -65,6 +65,7 @@ class Inputs(NamedTuple):
             "baskets": int(split.basket.max()) + 1,
             "training_customers": self.training_customers,
             "known_splits": list(self.known_splits),
+            "learned_splits": list(self.models["model"].learned_splits),
             "catalogue_size": len(self.catalogue),
             "unseen_products": _share(self.target == NOT_IN_CATALOGUE),
             "unseen_customers": _share((self.totals == 0)[split.customer]),
@@ -154,9 +155,9 @@ def _expect_later(split: str, folder: str, model: Model) -> None:
     if split in model.known_splits:
         raise InputError(
             f"--split {split}, for {folder}",
-            f"a model whose histories hold the purchases of {' and '.join(model.known_splits)}",
+            f"a model that knows the purchases of {' and '.join(model.known_splits)}",
             "a split that comes after what the model knows",
-            "Evaluate on test, or train with --history-through train.",
+            "Evaluate on test, or train without --refit and with --history-through train.",
         )
 
 

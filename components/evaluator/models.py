@@ -29,9 +29,15 @@ class Model(NamedTuple):
         return list(self.metadata["catalogue"])
 
     @property
+    def learned_splits(self) -> tuple[str, ...]:
+        """Those that it was trained on."""
+        return schema.splits_through(self.metadata.get("refit", {}).get("through", schema.SPLITS[0]))
+
+    @property
     def known_splits(self) -> tuple[str, ...]:
-        """Those whose purchases it knows when it is asked: with a history, more than it was trained on."""
-        return schema.splits_through(self.metadata.get("history", {}).get("through", schema.SPLITS[0]))
+        """Those whose purchases it knows when it is asked: with a history, they may be more than it was trained on."""
+        in_history = schema.splits_through(self.metadata.get("history", {}).get("through", schema.SPLITS[0]))
+        return max(self.learned_splits, in_history, key=len)
 
 
 class Embedded(NamedTuple):

@@ -28,6 +28,7 @@ def trainer(
     precision: str = "float32",
     jit_compile: bool = False,
     history_through: str = "validation",
+    refit: bool = False,
     ablate: bool = False,
     ablation_seeds: int = 3,
 ):
@@ -57,6 +58,7 @@ def trainer(
         precision: float32 or bfloat16, of the towers' arithmetic.
         jit_compile: Compile forward and backward pass with XLA.
         history_through: The last split whose purchases the finished model knows, with a history: train or validation.
+        refit: Train once more on train and validation together, for as many epochs as were best.
         ablate: Train again without category, subcategory and their crosses, and say what difference they make.
         ablation_seeds: How many seeds to compare, with and without them.
     """
@@ -89,6 +91,7 @@ def trainer(
         precision=precision,  # type: ignore[arg-type]
         jit_compile=jit_compile,
         history_through=history_through,  # type: ignore[arg-type]
+        refit=refit,
         ablate=ablate,
         ablation_seeds=ablation_seeds,
     )

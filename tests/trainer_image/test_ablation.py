@@ -209,6 +209,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
         f"--ablate: found a candidate tower of nothing but {CATEGORY}",
     ),
     ({"warm_start_from": "/model"}, "--ablate: found --warm-start-from /model"),
+    ({"refit": True}, "--ablate: found --refit, which is of one model"),
     ({"ablation_seeds": 0}, "--ablation-seeds: found 0, expected 1 or more"),
 ]
 

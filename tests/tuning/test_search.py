@@ -161,6 +161,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"minutes": -1}, "--minutes: found -1"),
     ({}, {"k": 50}, "--k: found 50, expected one of 5. "),
     ({"ablate": True}, {}, "--ablate: found True, expected no ablation"),
+    ({"refit": True}, {}, "--refit: found True, expected no second training"),
     ({"checkpoint_path": "somewhere"}, {}, "--checkpoint-path: found somewhere"),
     ({"epochs": 0}, {}, "--epochs: found 0"),
     ({"output_path": "gs://bucket/search"}, {}, "--output-path: found gs://bucket/search, expected a local folder"),

@@ -93,6 +93,7 @@ def evaluation(promote: bool = False) -> dict[str, Any]:
         "baskets": 7410,
         "training_customers": 2435,
         "known_splits": ["train"],
+        "learned_splits": ["train"],
         "catalogue_size": 1500,
         "unseen_products": {"rows": 12, "share": 12 / 30758},
         "unseen_customers": {"rows": 4, "share": 4 / 30758},

@@ -90,6 +90,18 @@ def test_a_term_that_is_no_number_stops_the_run(world: dict[str, Any], tmp_path:
     assert saved_models.read_metadata(model)["catalogue"] == [str(product) for product in fake_model.CATALOGUE]
 
 
+def test_what_the_model_learned_of_validation_the_baselines_know_too(world: dict[str, Any], tmp_path: Path) -> None:
+    """A model without a history knows it too where it was trained on both splits; sold as below."""
+    model = fake_model.write_model(tmp_path / "model", refit={"through": "validation"})
+    document = evaluate(**{**world, "model": model}, output_path=str(tmp_path / "out"), ks=(1, 2))
+    assert document["known_splits"] == document["learned_splits"] == ["train", "validation"]
+    assert document["metrics"]["popularity"]["recall_1"]["value"] == pytest.approx((4 / 3) / 6)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "what the model has learned from, and what every baseline" in page
+    with pytest.raises(InputError, match="train without --refit"):
+        evaluate(**{**world, "model": model}, output_path=str(tmp_path / "other"), ks=(1,), split="validation")
+
+
 def test_what_the_model_knows_of_validation_the_baselines_know_too(world: dict[str, Any], tmp_path: Path) -> None:
     """Sold until the test: 11, 12 and 14 thrice each, 13 once. Of ann's and bob's purchases two are of validation."""
     model = fake_history.write_model(tmp_path / "model", history={"through": "validation", "purchases": 10})
@@ -100,8 +112,9 @@ def test_what_the_model_knows_of_validation_the_baselines_know_too(world: dict[s
     assert popularity == pytest.approx((4 / 3) / 6)
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "train and validation" in page
-    with pytest.raises(InputError, match=r"--split validation, for .*model: found a model whose histories hold"):
+    assert "has learned from\ntrain alone" in page
+    with pytest.raises(InputError, match=r"--split validation, for .*model: found a model that knows the purchases"):
         evaluate(**{**world, "model": model}, output_path=str(tmp_path / "other"), ks=(1,), split="validation")
     champion = {"champion": model, "split": "validation", "output_path": str(tmp_path / "other")}
-    with pytest.raises(InputError, match="train with --history-through train"):
+    with pytest.raises(InputError, match="train without --refit and with --history-through train"):
         evaluate(**{**world, **champion}, ks=(1,))
