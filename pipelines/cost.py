@@ -217,7 +217,12 @@ class _Bill:
             elif step == "trainer":
                 epochs = int(self.values.get("epochs", 1))
                 trainings = 2 * int(self.values.get("ablation_seeds", 3)) if self.values.get("ablate") else 1
-                trained = self.rows * float(self.values.get("train_share", 0.8)) * epochs * trainings
+                share = float(self.values.get("train_share", 0.8)) * trainings
+                if self.values.get("refit"):
+                    share += float(self.values.get("train_share", 0.8)) + float(
+                        self.values.get("validation_share", 0.15)
+                    )
+                trained = self.rows * share * epochs
                 found[step] = trained / TRAINED_ROWS_PER_S / 3600
                 text = f"trainer: all {epochs} epochs, though it stops early; as fast as on two cores, no faster"
                 self.assumptions.append(text)

@@ -70,10 +70,10 @@ def test_it_is_a_straight_line_of_five_steps(document: dict) -> None:
     assert not any("triggerPolicy" in task for task in tasks.values())
 
 
-def test_the_ablation_is_the_pipelines_to_ask_for(document: dict) -> None:
+def test_further_trainings_are_the_pipelines_to_ask_for(document: dict) -> None:
     taken = document["root"]["dag"]["tasks"]["trainer"]["inputs"]["parameters"]
     asked = document["root"]["inputDefinitions"]["parameters"]
-    for name, default in (("ablate", False), ("ablation_seeds", 3)):
+    for name, default in (("ablate", False), ("ablation_seeds", 3), ("refit", False)):
         assert taken[name] == {"componentInputParameter": name}
         assert asked[name]["defaultValue"] == default
 

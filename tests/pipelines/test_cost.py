@@ -72,6 +72,16 @@ def test_an_ablation_is_several_trainings() -> None:
     assert hours(ablation_seeds=2) == hours()
 
 
+def test_a_refit_is_one_more_training_on_more_rows() -> None:
+    def hours(**values: float | bool) -> float:
+        job = _job(None, epochs=10, **values)
+        found = {line.item: line.hours for line in cost.estimate(job, {}, 1_000_000).lines}
+        return found["trainer"] or 0.0
+
+    assert hours(refit=True) == pytest.approx((0.8 + 0.95) * 1e7 / 71_901 / 3600)
+    assert hours(refit=True, train_share=0.6, validation_share=0.2) == pytest.approx(1.4 * 1e7 / 71_901 / 3600)
+
+
 def test_the_speeds_are_those_of_the_readme() -> None:
     text = Path("README.md").read_text(encoding="utf-8")
     for speed in (*cost.ROWS_PER_S.values(), cost.TRAINED_ROWS_PER_S):

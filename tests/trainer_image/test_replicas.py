@@ -67,14 +67,17 @@ def test_two_workers_train_like_one_and_end_by_themselves(
     expect_equal(read(tmp_path / "two.npz"), one)
 
 
-@pytest.mark.parametrize("config", ["feature_config.yaml", "feature_config_history.yaml"])
-def test_a_cluster_writes_one_model(shop: Shop, tmp_path: Path, config: str) -> None:
+@pytest.mark.parametrize(
+    ("config", "refit"),
+    [("feature_config.yaml", False), ("feature_config.yaml", True), ("feature_config_history.yaml", False)],
+)
+def test_a_cluster_writes_one_model(shop: Shop, tmp_path: Path, config: str, refit: bool) -> None:
     """From files to files, with validation and early stopping; the weights are those of one process."""
     program = (
         "import json, sys; from trainer_image.options import Options; from trainer_image.train import train; "
         "print(train(Options(**json.loads(sys.argv[1])))['model_version'])"
     )
-    settings = {"epochs": 3, "batch_size": 50, "lr_scaling": "none", "learning_rate": 0.001}
+    settings = {"epochs": 3, "batch_size": 50, "lr_scaling": "none", "learning_rate": 0.001, "refit": refit}
     options = shop.options(tmp_path / "model", feature_config=config, **settings)
     done = run_cluster(program, 2, [json.dumps(asdict(options))])
     assert [worker.returncode for worker in done] == [0, 0], done[0].stderr + done[1].stderr
