@@ -36,6 +36,7 @@ def run(
     seed: int = 42,
     config: Literal["both", "history", "default"] = "both",
     champion: str = "",
+    refit: bool = False,
     ablate: bool = False,
     docker: bool = False,
 ) -> None:
@@ -60,6 +61,7 @@ def run(
         config: history and default run the pipeline once, with this feature config.
         champion: model/ of an earlier run; this run's is released if it is not worse by more than the gate's margin.
             With both it takes the default model's place.
+        refit: Train once more on training and validation split together, for as many epochs as were best.
         ablate: Train again without category, subcategory and their cross, with three seeds, and show what difference
             they make. Takes six trainings.
         docker: Run each component in its container image, which `make images` builds, instead of as a process.
@@ -81,6 +83,7 @@ def run(
         "top_k": max(ks),
         "ks": ks,
         "seed": seed,
+        "refit": refit,
         "ablate": ablate,
     }
     if config == "both" and not champion:
