@@ -48,7 +48,7 @@ bench-warm: $(VENV)/ready  ## epochs that a warm start saves (about six minutes)
 bench-eval: $(VENV)/ready  ## exact ranks beside TFRS's FactorizedTopK, and the demo's evaluation (about six minutes)
 	$(BIN)/python -m benchmarks.eval $(ARGS)
 
-bench-quality: $(VENV)/ready  ## Recall on five splits beside baselines and stock TFRS, three seeds (an hour or two)
+bench-quality: $(VENV)/ready  ## Recall on five logs beside baselines and stock TFRS, three seeds (hours; ARGS="--logs temporal" about one)
 	$(BIN)/python -m benchmarks.quality $(ARGS)
 
 bench-serve: $(VENV)/ready  ## the HTTP server beside plain FastAPI: requests/s, latencies, a soak, bad requests (ten minutes)

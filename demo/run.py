@@ -12,6 +12,7 @@ from rich.table import Table
 
 import compile as compiler
 from components.common import cli, examples, saved_models, schema, storage
+from components.common.errors import InputError
 from demo.data import prepare
 from pipelines import local
 from trainer_image.options import KS, within
@@ -66,6 +67,8 @@ def run(
             they make. Takes six trainings.
         docker: Run each component in its container image, which `make images` builds, instead of as a process.
     """
+    if refit and ablate:
+        raise InputError("--refit", "--ablate too", "one of the two: the ablation is of one model", "Leave one out.")
     console = Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
     ks = within(catalogue_size) if catalogue_size else list(KS)

@@ -27,8 +27,7 @@ STEPS = ("step-*.npz", "step-*.npz.partial")
 WRITTEN = (
     *STEPS,
     *(f"{folder}/{steps}" for folder in (f"{ABLATION}/seed-*", REFIT) for steps in STEPS),
-    f"{LOGS}/events.out.tfevents.*",
-    f"{LOGS}/curve.csv",
+    *(f"{folder}/{name}" for folder in (LOGS, f"{LOGS}/{REFIT}") for name in ("events.out.tfevents.*", "curve.csv")),
 )
 DOCUMENT = "document"
 MOST_OF_THE_TIME = 0.05  # that saving may take
@@ -98,11 +97,8 @@ class Checkpoints:
                 storage.remove(path)
         if not storage.is_remote(self.folder):
             ablations = storage.list_files(storage.join(self.folder, ABLATION, "seed-*"))
-            for folder in (
-                *ablations,
-                *(storage.join(self.folder, name) for name in (ABLATION, REFIT, LOGS)),
-                self.folder,
-            ):
+            others = (storage.join(self.folder, name) for name in (ABLATION, REFIT, f"{LOGS}/{REFIT}", LOGS))
+            for folder in (*ablations, *others, self.folder):
                 with contextlib.suppress(OSError):  # not empty, or not there
                     os.rmdir(folder)
 

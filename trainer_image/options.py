@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from components.common.errors import expect_at_least, expect_choice
+from components.common.errors import InputError, expect_at_least, expect_choice
 
 Loss = Literal["auto", "full-catalogue", "in-batch"]
 Scaling = Literal["sqrt", "linear", "none"]
@@ -103,6 +103,9 @@ class Options:
             ("--history-through", self.history_through, get_args(Through)),
         ):
             expect_choice(flag, text, choices)
+        if self.refit and self.history_through != "validation":
+            expected = "validation, from which --refit learns"
+            raise InputError("--history-through", self.history_through, expected, "Leave one of the two out.")
         for flag, value, least in (
             ("--epochs", self.epochs, 1),
             ("--batch-size", self.batch_size, 1),

@@ -13,6 +13,10 @@ from components.common import storage
 from trainer_image.validation import Validation
 
 CSV = "curve.csv"
+COLLAPSE = (
+    "the model has collapsed: nearly all {} have one embedding, and everybody would be shown the same. "
+    "Lower --learning-rate or --l1, or look at the features."
+)
 STARVED = 0.2  # share of the time spent waiting for input
 
 
@@ -134,11 +138,7 @@ class Progress:
     def _warn(self, epoch: int, loss: float, found: Validation | None) -> None:
         """Says once what would otherwise show only at the end."""
         if found and found.collapsed:
-            self._warn_once(
-                "collapse",
-                f"the model has collapsed: nearly all {found.collapsed} have one embedding, and everybody would be "
-                "shown the same. Lower --learning-rate or --l1, or look at the features.",
-            )
+            self._warn_once("collapse", COLLAPSE.format(found.collapsed))
         elif loss >= self.chance and epoch > 1:
             self._warn_once(
                 "chance", f"after {epoch} epochs the loss is not below that of chance. Change --learning-rate."

@@ -4,13 +4,14 @@ What is finished has then learned from all that comes before the test (Goodfello
 algorithm 7.2). There is nothing left to validate it with: Recall on the validation split is that of the first training.
 """
 
-import tempfile
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from components.common import storage
+from trainer_image import progress, strategy, validation
 from trainer_image.cache import Cache
 from trainer_image.checkpoint import REFIT, Checkpoints
 from trainer_image.fit import Features, Fit, Given, fitted, let_go, set_up
@@ -43,21 +44,35 @@ def together(splits: Sequence[Purchases], products: int, cache: Cache) -> Purcha
     return grouped(queries, target, products, cache)
 
 
-def refitted(options: Options, features: Features, given: Given, everything: Purchases, first: Fit) -> Fit:
-    """Trains from the beginning on `everything`, for as many epochs as were best.
+def given(first: Given, everything: Purchases) -> Given:
+    """What the second training has.
+
+    Args:
+        first: What the first one has; its `latest` history is that of both splits.
+        everything: What both splits hold, `together`.
+    """
+    return first._replace(purchases={"train": everything}, history=first.latest)
+
+
+def refitted(options: Options, features: Features, both: Given, first: Fit, logs: str) -> Fit:
+    """Trains from the beginning, for as many epochs as were best.
 
     Args:
         options: Of the first training.
         features: What the towers see.
-        given: Of the first training; its `latest` history is that of both splits.
-        everything: What both splits hold, `together`.
-        first: What it came to; its weights are let go.
+        both: What `given` returned.
+        first: What the first training came to; its weights are let go.
+        logs: Local folder of the first training's logs; these are beside them.
     """
-    print(f"refit: training and validation split together, {first.best_epoch} epochs", flush=True)
-    let_go(first.model.weights, given.distribution)
-    both = given._replace(purchases={"train": everything}, history=given.latest)
+    if strategy.is_chief():
+        print(f"refit: training and validation split together, {first.best_epoch} epochs", flush=True)
+    let_go(first.model.weights, both.distribution)
     checkpoints = Checkpoints(storage.join(options.checkpoints, REFIT), options.checkpoint_minutes)
     set_up(options)
     repeats = first.training.get("repeats", {}).get("best_epoch", 0)
-    with tempfile.TemporaryDirectory() as logs:
-        return fitted(replace(options, epochs=first.best_epoch), features, both, checkpoints, logs, repeats)
+    told = replace(options, epochs=first.best_epoch)
+    again = fitted(told, features, both, checkpoints, storage.join(logs, REFIT), repeats)
+    sample = validation.sampled(both.purchases["train"], len(again.model.catalogue), options.seed)
+    if collapsed := validation.validate(again.model, sample).collapsed:  # no epoch was validated
+        print(f"warning: {progress.COLLAPSE.format(collapsed)}", file=sys.stderr)
+    return again

@@ -2,8 +2,8 @@
 
 It learns from moments of the past: what was known then, and what was bought next. Where the splits follow each other in
 time, the moments are spread over the later part of the training period, and what was bought next is that of a tenth of
-it. Where the splits are random, a moment hides a fifth of the purchases. Nothing is read but
-the training split; the validation split says when to stop.
+it. Where the splits are random, a moment hides a fifth of the purchases. It learns from the training split alone, the
+validation split says when to stop; a refit learns from both, for as many epochs.
 """
 
 import time

@@ -80,6 +80,8 @@ def train(options: Options) -> dict[str, Any]:
         loss = _loss(options, features, purchases["train"], distribution.num_replicas_in_sync)
         given = Given(purchases, products, loss, distribution, is_preempted, known, latest)
         _expect_fits(options, features, given, memory)
+        if everything:
+            _expect_fits(options, features, refit.given(given, everything), memory, quiet=True)
 
         checkpoints = Checkpoints(options.checkpoints, options.checkpoint_minutes)
         if strategy.is_chief():
@@ -89,11 +91,13 @@ def train(options: Options) -> dict[str, Any]:
         metrics = {"validation_metrics": _recalls(fit.model, purchases, "validation")}
         model, extra = fit.model, dict[str, Any]()
         if everything:
-            again = refit.refitted(options, features, given, everything, fit)
+            for split in schema.splits_through(refit.THROUGH):
+                _release(purchases.pop(split), memory)
+            again = refit.refitted(options, features, refit.given(given, everything), fit, logs)
             model, extra["refit"] = again.model, {"through": refit.THROUGH, **again.training}
         if latest:  # from here on it knows what was bought in validation
             model.know(latest)
-            extra["history"] = {"through": _known_through(options), "purchases": len(latest.place)}
+            extra["history"] = {"through": options.history_through, "purchases": len(latest.place)}
         if reduced:
             bare = Features(reduced, Encoders(reduced, vocabularies, products, paths))
             extra["metadata_impact"] = ablation.impact(options, features, bare, given, model)
@@ -136,7 +140,7 @@ def _histories(
     past.expect_one_query_each(bought, options.tfrecords_path)
     method = schema.read_metadata(options.metadata_path).get("split", {}).get("method", "random")
     customers = len(vocabularies[CUSTOMERS]["tokens"])
-    splits = schema.splits_through(_known_through(options))
+    splits = schema.splits_through(options.history_through)
     rows = [past.read(local, split, encoders.query, encoders.catalogue, memory) for split in splits]
     bought_in_training = past.history(rows[:1], customers, method)
     latest = past.history(rows, customers, method) if len(rows) > 1 else bought_in_training
@@ -156,9 +160,10 @@ def _everything(
     return everything
 
 
-def _known_through(options: Options) -> str:
-    """The last split whose purchases are in the finished model's histories."""
-    return refit.THROUGH if options.refit else options.history_through
+def _release(purchases: Purchases, memory: cache.Cache) -> None:
+    """Gives the memory of a split back, which nobody reads any more."""
+    for column in (*purchases.queries.values(), purchases.product, purchases.times):
+        memory.release(column)
 
 
 def _loss(options: Options, features: Features, purchases: Purchases, replicas: int) -> str:
@@ -180,7 +185,9 @@ def _loss(options: Options, features: Features, purchases: Purchases, replicas: 
     )
 
 
-def _expect_fits(options: Options, features: Features, given: Given, memory: cache.Cache) -> None:
+def _expect_fits(
+    options: Options, features: Features, given: Given, memory: cache.Cache, *, quiet: bool = False
+) -> None:
     """Says what is about to be trained, and raises InputError where memory is too small for it."""
     config, encoders = features
     sampler = sampler_of(options, given)
@@ -197,7 +204,7 @@ def _expect_fits(options: Options, features: Features, given: Given, memory: cac
         cached_bytes=memory.in_memory,
         ablated=options.ablate,
     )
-    if strategy.is_chief():
+    if strategy.is_chief() and not quiet:
         print(preflight.describe(plan), flush=True)
     preflight.expect_fits(plan)
 

@@ -2,9 +2,9 @@
 
 Rows of a token table are carried over by token. A new token starts at the mean of the carried rows: a product at that
 of its category, where some are carried, everything else at that of the whole table. Not at row 0, the unknown token's:
-vocabularies hold every token of the training rows, so row 0 is never trained, and the Dense layers never saw it. A
-normalized number keeps its weights although mean and variance move: what is carried is knowledge of a place in the
-distribution, not of an amount.
+vocabularies hold every token of the training rows, so that only a refit trains row 0, for customers who came in
+validation. A normalized number keeps its weights although mean and variance move: what is carried is knowledge of a
+place in the distribution, not of an amount.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ import numpy as np
 
 from components.common import schema, storage
 from components.common.errors import InputError
+from components.common.saved_models import METADATA
 from trainer_image.model import TwoTower
 from trainer_image.weights import FILE, Feature, Side, read, sides, variables
 
@@ -49,11 +50,13 @@ class Carried(NamedTuple):
         tables: One for each table of either model.
         fresh_inputs: {tower: features whose rows of the first Dense kernel start at random}; all other weights of the
             Dense layers are carried.
+        is_refitted: The earlier model has learned from its validation split too.
     """
 
     path: str
     tables: list[Table]
     fresh_inputs: dict[str, list[str]]
+    is_refitted: bool
 
 
 def apply(path: str, model: TwoTower, products: Mapping[str, Mapping[str, Any]]) -> Carried:
@@ -75,7 +78,9 @@ def apply(path: str, model: TwoTower, products: Mapping[str, Mapping[str, Any]])
         _expect_same_widths(f"{file}, {tower} tower", earlier[tower], side)
     values = {name: np.array(variable.numpy()) for name, variable in variables(model).items()}
     category_of = {product: str(about.get(schema.CATEGORY) or "") for product, about in products.items()}
-    carried = Carried(path, [], {})
+    document = storage.join(path, METADATA)
+    is_refitted = storage.exists(document) and "refit" in storage.read_json(document, "the earlier model's metadata")
+    carried = Carried(path, [], {}, is_refitted)
     for tower, side in now.items():
         before = earlier[tower]
         common = [key for key, feature in side.features.items() if _same(feature, before.features.get(key))]
@@ -101,6 +106,11 @@ def describe(carried: Carried) -> str:
     """A line for each table, and one for the Dense layers of each tower."""
     width = max((len(table.feature) for table in carried.tables), default=0)
     lines = [f"warm start from {carried.path}"]
+    if carried.is_refitted:
+        lines.append(
+            "  warning: it has learned from its validation split too (--refit); where that overlaps with this one's, "
+            "validation Recall is too high"
+        )
     for table in carried.tables:
         others = table.new - table.by_category
         starts = [f"{table.by_category:,} at the mean of their category"] if table.by_category else []

@@ -25,7 +25,7 @@ LOGARITHMIC = 5  # a setting whose largest value is more than so many times the 
 def write(path: Path, document: dict[str, Any]) -> None:
     """Draws what tuning.json holds, into a PNG."""
     metric = f"validation_recall_{document['k']}"
-    done = [trial for trial in document["trials"] if "validation" in trial]
+    done = [trial for trial in document["trials"] if "validation" in trial and "repeats" not in trial]
     names = list(dict.fromkeys(name for trial in done for name in trial["settings"]))
     columns = min(COLUMNS, len(names) + 1)
     rows = -(-(len(names) + 1) // columns)

@@ -15,7 +15,7 @@ from components.common import storage
 from trainer_image.options import Options
 from tuning import plot, trainer
 from tuning.space import TRAINER, Settings
-from tuning.studies import ERROR, Study
+from tuning.studies import ERROR, REPEATS, Study
 
 BEST, SUMMARY, PLOT = "best", "tuning.json", "tuning.png"
 PARAMETERS, CONFIG = "parameters.yaml", "feature_config.yaml"
@@ -79,7 +79,7 @@ def summary(study: Study) -> dict[str, Any]:
             "state": trial.state.name.lower(),
             "settings": trial.params,
             **({"validation": trial.user_attrs[FIGURES]["validation"]} if FIGURES in trial.user_attrs else {}),
-            **({"error": trial.user_attrs[ERROR]} if ERROR in trial.user_attrs else {}),
+            **{name: trial.user_attrs[name] for name in (ERROR, REPEATS) if name in trial.user_attrs},
         }
         for trial in study.trials
     ]
@@ -104,11 +104,12 @@ def show(document: dict[str, Any], console: Console, folder: Path) -> None:
     """The best trainings, and what the search has gained."""
     k, given, best = document["k"], document["given"], document["best"]
     metric = f"validation_recall_{k}"
-    table = Table(title=f"the best of {len(document['trials'])} trainings, by validation Recall@{k}")
+    trained = [trial for trial in document["trials"] if REPEATS not in trial]
+    table = Table(title=f"the best of {len(trained)} trainings, by validation Recall@{k}")
     for column in ("", f"Recall@{k}", "settings"):
         table.add_column(column, justify="left" if column == "settings" else "right")
     ranked = sorted(
-        (trial for trial in document["trials"] if "validation" in trial), key=lambda trial: -trial["validation"][metric]
+        (trial for trial in trained if "validation" in trial), key=lambda trial: -trial["validation"][metric]
     )
     for trial in ranked[:SHOWN]:
         table.add_row(str(trial["number"]), f"{trial['validation'][metric]:.4f}", words(trial["settings"]))

@@ -1,18 +1,18 @@
 """Searches for settings of the Trainer that do better on the validation split. Read `tune` first."""
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
 from optuna.distributions import BaseDistribution
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -78,10 +78,9 @@ def tune(options: Options, search: Search) -> None:
     _expect_possible(options, search.k)
     given = Settings(options, fc.load(options.feature_config))
     distributions = space.load(search.space or str(SPACE), given)
-    with studies.locked(Path(options.output_path)) as lock, staging.staged(options.tfrecords_path) as local:
+    with studies.locked(Path(options.output_path)) as lock:
         study = studies.opened(Path(options.output_path), given, search.k, distributions)
-        # A bucket is read once, not by every training.
-        _search(study, Settings(replace(options, tfrecords_path=local), given.config), distributions, search, lock)
+        _search(study, given, distributions, search, lock)
 
 
 def _search(
@@ -91,14 +90,18 @@ def _search(
     console = Console(highlight=False, soft_wrap=True, markup=False)
     started, kept = time.monotonic(), -1
     try:
-        with _interruptible(), _bar(console, search.trials) as bar:
-            bar.update(bar.task_ids[0], completed=len(study.trials))
+        with _interruptible(), contextlib.ExitStack() as stack:
+            bar: Progress | None = None
             while len(study.trials) < search.trials:
+                if bar is None:  # there is something to train: the examples of a bucket are copied once, for all
+                    local = stack.enter_context(staging.staged(given.options.tfrecords_path))
+                    here = given._replace(options=replace(given.options, tfrecords_path=local))
+                    bar = stack.enter_context(_bar(console, search.trials, len(study.trials)))
                 if search.minutes and study.complete and time.monotonic() - started > 60 * search.minutes:
                     console.print(f"{search.minutes:g} minutes are over")
                     break
                 trial = study.ask(distributions if study.trials else {})
-                _train(study, trial, space.applied(given, trial.params), bar, lock)
+                _train(study, trial, here, bar, lock)
                 bar.update(bar.task_ids[0], completed=len(study.trials))
                 kept = _keep(study, given, kept)
     except KeyboardInterrupt:
@@ -109,8 +112,9 @@ def _search(
     results.show(results.summary(study), console, study.folder)
 
 
-def _train(study: Study, trial: Trial, settings: Settings, bar: Progress, lock: int) -> None:
+def _train(study: Study, trial: Trial, given: Settings, bar: Progress, lock: int) -> None:
     """One training, from the question to its place in the journal."""
+    settings = space.applied(given, trial.params)
     metric, number = f"validation_recall_{study.k}", trial.number
     told = f"{number:>3}  {results.words(trial.params)}"
 
@@ -120,7 +124,7 @@ def _train(study: Study, trial: Trial, settings: Settings, bar: Progress, lock: 
         bar.update(bar.task_ids[0], description=doing)
         return trial.should_prune()
 
-    if earlier := study.earlier(trial.params):
+    if earlier := _earlier(study, given, settings):
         study.repeat(trial, earlier)
         bar.console.print(f"{told}: as training {earlier.number}, not repeated")
         return
@@ -158,6 +162,15 @@ def _train(study: Study, trial: Trial, settings: Settings, bar: Progress, lock: 
     bar.console.print(f"{told}: Recall@{study.k} {figures['validation'][metric]:.4f}, {seconds}{note}")
 
 
+def _earlier(study: Study, given: Settings, settings: Settings) -> FrozenTrial | None:
+    """A training that had these settings before, however they were said."""
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)  # what failed may have failed for want of disk
+    return next(
+        (trial for trial in study.trials if trial.state in ended and space.applied(given, trial.params) == settings),
+        None,
+    )
+
+
 def _keep(study: Study, given: Settings, kept: int) -> int:
     """Writes tuning.json and the picture, and best/ unless the training `kept` still is the best; returns which is."""
     best = study.complete[0]
@@ -187,7 +200,7 @@ def _expect_possible(options: Options, k: int) -> None:
         raise InputError("--k", str(k), f"one of {', '.join(map(str, known))}", "Choose one of them.")
 
 
-def _bar(console: Console, trials: int) -> Progress:
+def _bar(console: Console, trials: int, done: int) -> Progress:
     columns = (
         MofNCompleteColumn(),
         BarColumn(),
@@ -195,11 +208,11 @@ def _bar(console: Console, trials: int) -> Progress:
         TextColumn("{task.description}", markup=False),
     )
     bar = Progress(*columns, console=console, disable=not console.is_terminal)
-    bar.add_task("", total=trials)
+    bar.add_task("", total=trials, completed=done)
     return bar
 
 
-@contextmanager
+@contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
     """Ends the search at SIGTERM as at Ctrl-C."""
 

@@ -26,7 +26,8 @@ GIVEN = "given"  # the folder of the training with the settings as they were giv
 NAME = "metro-recs"
 BY_CHANCE = 8  # trainings before the estimator proposes any
 COMPARED, FROM_EPOCH = 5, 15  # finished trainings, and epochs, before one is given up: low rates begin slowly
-IDENTITY, ERROR = "identity", "error"  # what is noted beside a study, and beside a training that failed
+# Noted beside a study; beside a training that failed; beside one that ended as an earlier one, which is not trained.
+IDENTITY, ERROR, REPEATS = "identity", "error", "repeats"
 
 
 class Study:
@@ -55,18 +56,16 @@ class Study:
         """The next training: one that was interrupted, or what the estimator proposes."""
         return self.study.ask(dict(distributions))
 
-    def earlier(self, parameters: Mapping[str, Any]) -> FrozenTrial | None:
-        """The training that had these settings before, if there is one."""
-        return next((trial for trial in self.trials if trial.params == parameters), None)
-
     def repeat(self, trial: Trial, earlier: FrozenTrial) -> None:
         """Ends a training as an `earlier` one with its settings ended: the same seed would give the same model."""
-        for name, value in earlier.user_attrs.items():
+        for name, value in {**earlier.user_attrs, REPEATS: earlier.number}.items():
             trial.set_user_attr(name, value)
+        if earlier.state is TrialState.COMPLETE:
+            self.study.tell(trial, earlier.value)
+            return
         for epoch, value in earlier.intermediate_values.items():
             trial.report(value, epoch)
-        is_complete = earlier.state is TrialState.COMPLETE
-        self.study.tell(trial, earlier.value if is_complete else None, earlier.state)
+        self.study.tell(trial, state=earlier.state)
 
     def interrupt(self, trial: int) -> None:
         """Counts a training as none: the same settings come again with the next `ask`."""

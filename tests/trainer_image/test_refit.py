@@ -16,7 +16,7 @@ from components.common import feature_config as fc
 from components.common.errors import InputError
 from components.common.vocabularies import read_vocabularies
 from tests.trainer_image.conftest import Shop, write_shard
-from trainer_image import cache, inputs, loop, refit
+from trainer_image import cache, inputs, loop, refit, validation
 from trainer_image.checkpoint import Checkpoints
 from trainer_image.inputs import UNKNOWN
 from trainer_image.model import Encoders
@@ -119,12 +119,37 @@ def test_it_is_trained_on_both(growing: Shop, both: Shop, tmp_path: Path, config
         epochs = document["training"]["repeats"]["best_epoch"]
         assert len(document["refit"]["repeats"]["curve"]) == document["refit"]["repeats"]["best_epoch"] == epochs
     assert sorted(path.name for path in tmp_path.iterdir()) == ["both", "plain", "refitted"]
+    # Both curves lie beside the weights.
+    curves = [tmp_path / "refitted" / "logs" / name for name in ("curve.csv", "refit/curve.csv")]
+    headers = [path.read_text(encoding="utf-8").splitlines()[0] for path in curves]
+    assert ["validation_recall_5" in header for header in headers] == [True, False]
 
 
-def test_a_refit_with_a_history_is_never_behind_it(growing: Shop, tmp_path: Path) -> None:
-    """It has learned from validation: a history that ends before it would be of the past."""
-    options = growing.options(tmp_path / "model", feature_config=HISTORY, epochs=1, refit=True, history_through="train")
-    assert train(options)["history"]["through"] == "validation"
+def test_a_history_that_ends_before_what_was_learned_is_refused(growing: Shop, tmp_path: Path) -> None:
+    options = growing.options(tmp_path / "model", feature_config=HISTORY, refit=True, history_through="train")
+    with pytest.raises(InputError, match="--history-through: found train, expected validation, from which --refit"):
+        train(options)
+
+
+def test_a_warm_start_from_it_says_what_it_knows(
+    growing: Shop, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What it has learned of the validation split makes validation Recall look better than it is."""
+    for refitted in (False, True):
+        model = tmp_path / f"refitted {refitted}"
+        train(growing.options(model, epochs=1, refit=refitted))
+        capfd.readouterr()
+        train(growing.options(tmp_path / f"after {refitted}", epochs=1, warm_start_from=str(model)))
+        assert ("it has learned from its validation split too" in capfd.readouterr().out) is refitted
+
+
+def test_a_refit_that_collapses_says_so(
+    growing: Shop, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validation, "COLLAPSED", 10.0)  # as if any two embeddings were one
+    train(growing.options(tmp_path / "model", epochs=1, refit=True))
+    said = capfd.readouterr().err
+    assert said.count("the model has collapsed") == 2, said  # the first training, and the refit
 
 
 def test_a_refit_that_was_ended_goes_on(growing: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

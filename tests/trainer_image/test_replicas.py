@@ -69,7 +69,7 @@ def test_two_workers_train_like_one_and_end_by_themselves(
 
 @pytest.mark.parametrize(
     ("config", "refit"),
-    [("feature_config.yaml", False), ("feature_config.yaml", True), ("feature_config_history.yaml", False)],
+    [("feature_config.yaml", False), ("feature_config.yaml", True), ("feature_config_history.yaml", True)],
 )
 def test_a_cluster_writes_one_model(shop: Shop, tmp_path: Path, config: str, refit: bool) -> None:
     """From files to files, with validation and early stopping; the weights are those of one process."""

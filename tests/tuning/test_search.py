@@ -1,21 +1,26 @@
 """A whole search with the real Trainer, and one that is ended in the middle."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.common import feature_config as fc
+from components.common import staging
 from components.common.errors import InputError
 from pipelines import parameters
 from tests.trainer_image.conftest import Shop
-from tuning import search, studies
+from trainer_image.options import Options
+from tuning import search, studies, trainer
 from tuning.search import Search
 
 SPACE = """
@@ -75,6 +80,48 @@ def test_a_search(tmp_path: Path, shop: Shop, capsys: pytest.CaptureFixture[str]
         search.tune(shop.options(folder), Search(trials=3, space="{l1: {low: 0, high: 1}}", k=5))
     with pytest.raises(InputError, match=r"found a search with other settings \(--epochs 4 there, 5 now\)"):
         search.tune(shop.options(folder, epochs=5), Search(trials=3, space=SPACE, k=5))
+
+
+@pytest.mark.slow
+def test_no_settings_are_trained_twice_and_a_bucket_is_copied_once(
+    tmp_path: Path, shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The given batch size is 100: the search has two settings, however often it asks."""
+    copied, trained = [], []
+
+    @contextlib.contextmanager
+    def staged(path: str) -> Iterator[str]:
+        copied.append(path)
+        yield shop.examples
+
+    def train(options: Options, *arguments: Any) -> Any:
+        trained.append((options.tfrecords_path, options.batch_size))
+        return really(options, *arguments)
+
+    really = trainer.train
+    monkeypatch.setattr(staging, "staged", staged)
+    monkeypatch.setattr(trainer, "train", train)
+    folder, sizes = tmp_path / "search", "{batch_size: {choices: [100, 50]}}"
+    options = shop.options(folder, tfrecords_path="gs://bucket/examples")
+    for _ in range(2):  # the second call has nothing to train, so that it copies nothing
+        search.tune(options, Search(trials=5, space=sizes, k=5))
+    assert copied == ["gs://bucket/examples"]
+    assert sorted(trained) == [(shop.examples, 50), (shop.examples, 100)]
+    document = json.loads((folder / "tuning.json").read_text(encoding="utf-8"))
+    first = {
+        100: 0,
+        50: next(trial["number"] for trial in document["trials"] if trial["settings"].get("batch_size") == 50),
+    }
+    for trial in document["trials"]:
+        earlier = first[trial["settings"].get("batch_size", 100)]
+        assert trial.get("repeats") == (None if trial["number"] == earlier else earlier)
+        assert trial["validation"] == document["trials"][earlier]["validation"]
+    printed = capsys.readouterr().out
+    assert printed.count(", not repeated") == 3
+    assert "the best of 2 trainings" in printed
+    with pytest.raises(InputError, match=r"other settings \(--epochs 4 there, 5 now\)"):  # before anything is copied
+        search.tune(replace(options, epochs=5), Search(trials=9, space=sizes, k=5))
+    assert len(copied) == 1
 
 
 @pytest.mark.slow

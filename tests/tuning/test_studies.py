@@ -107,12 +107,14 @@ def test_a_search_ends_as_an_earlier_one_with_its_settings(tmp_path: Path, shop:
     first, second, third = (study.ask({}) for _ in range(3))
     first.set_user_attr("figures", {"seconds": 3})
     study.study.tell(first, 0.5)
-    assert study.earlier({"l1": 0.1}) is None
     study.repeat(second, study.trials[0])
     third.report(0.25, 1)
     study.study.tell(third, state=TrialState.PRUNED)
     given_up = study.ask({})
     study.repeat(given_up, study.trials[2])
-    ends = [(trial.state, trial.value, trial.user_attrs.get("figures")) for trial in study.trials]
-    complete = (TrialState.COMPLETE, 0.5, {"seconds": 3})
-    assert ends == [complete, complete, *[(TrialState.PRUNED, 0.25, None)] * 2]
+    assert [(trial.state, trial.value, trial.user_attrs) for trial in study.trials] == [
+        (TrialState.COMPLETE, 0.5, {"figures": {"seconds": 3}}),
+        (TrialState.COMPLETE, 0.5, {"figures": {"seconds": 3}, "repeats": 0}),
+        (TrialState.PRUNED, 0.25, {}),
+        (TrialState.PRUNED, 0.25, {"repeats": 2}),
+    ]
