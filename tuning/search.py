@@ -86,30 +86,43 @@ def tune(options: Options, search: Search) -> None:
 def _search(
     study: Study, given: Settings, distributions: Mapping[str, BaseDistribution], search: Search, lock: int
 ) -> None:
-    """Trains until there are enough trainings, and shows what was found."""
+    """Trains where there are not enough trainings yet, and shows what was found."""
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    started, kept = time.monotonic(), -1
-    try:
-        with _interruptible(), contextlib.ExitStack() as stack:
-            bar: Progress | None = None
-            while len(study.trials) < search.trials:
-                if bar is None:  # there is something to train: the examples of a bucket are copied once, for all
-                    local = stack.enter_context(staging.staged(given.options.tfrecords_path))
-                    here = given._replace(options=replace(given.options, tfrecords_path=local))
-                    bar = stack.enter_context(_bar(console, search.trials, len(study.trials)))
-                if search.minutes and study.complete and time.monotonic() - started > 60 * search.minutes:
-                    console.print(f"{search.minutes:g} minutes are over")
-                    break
-                trial = study.ask(distributions if study.trials else {})
-                _train(study, trial, here, bar, lock)
-                bar.update(bar.task_ids[0], completed=len(study.trials))
-                kept = _keep(study, given, kept)
-    except KeyboardInterrupt:
-        print("\nended; the same command goes on from here", file=sys.stderr)
-        sys.exit(EXIT_CODE)
-    if kept < 0:  # nothing was trained; what an ended call left may be behind the journal
-        _keep(study, given, kept)
+    if len(study.trials) < search.trials:
+        try:
+            # A bucket is copied once, for all trainings.
+            with _interruptible(), staging.staged(given.options.tfrecords_path) as local:
+                here = given._replace(options=replace(given.options, tfrecords_path=local))
+                _trainings(study, here, distributions, search, console, lock)
+        except KeyboardInterrupt:
+            print("\nended; the same command goes on from here", file=sys.stderr)
+            sys.exit(EXIT_CODE)
+    else:
+        _keep(study, given)  # what an ended call left may be behind the journal
     results.show(results.summary(study), console, study.folder)
+
+
+def _trainings(
+    study: Study,
+    given: Settings,
+    distributions: Mapping[str, BaseDistribution],
+    search: Search,
+    console: Console,
+    lock: int,
+) -> None:
+    """Trains until there are enough trainings, or the minutes are over."""
+    started, kept = time.monotonic(), -1
+    with _bar(console, search.trials, len(study.trials)) as bar:
+        while len(study.trials) < search.trials:
+            if search.minutes and study.complete and time.monotonic() - started > 60 * search.minutes:
+                console.print(f"{search.minutes:g} minutes are over")
+                break
+            trial = study.ask(distributions if study.trials else {})
+            _train(study, trial, given, bar, lock)
+            bar.update(bar.task_ids[0], completed=len(study.trials))
+            kept = _keep(study, given, kept)
+    if kept < 0:  # the minutes were over at once
+        _keep(study, given)
 
 
 def _train(study: Study, trial: Trial, given: Settings, bar: Progress, lock: int) -> None:
@@ -171,7 +184,7 @@ def _earlier(study: Study, given: Settings, settings: Settings) -> FrozenTrial |
     )
 
 
-def _keep(study: Study, given: Settings, kept: int) -> int:
+def _keep(study: Study, given: Settings, kept: int = -1) -> int:
     """Writes tuning.json and the picture, and best/ unless the training `kept` still is the best; returns which is."""
     best = study.complete[0]
     if best.number != kept:
