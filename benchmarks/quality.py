@@ -84,8 +84,8 @@ def compare(
     for name in named:
         for config in tried:
             runs = found.setdefault(name, {}).setdefault(config, [])
+            features, more = CONFIGS[config]
             for seed in range(1, seeds + 1):
-                features, more = CONFIGS[config]
                 told: dict[str, Any] = {**settings, "seed": seed, **more}
                 kept = _kept(folder, f"{name}-{config}-{seed}", features, told, fresh)
                 runs.append(kept if isinstance(kept, dict) else _train(name, config, told, cache, kept))

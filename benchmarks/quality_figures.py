@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import quality_fresh
-from components.common import examples, schema, storage
+from components.common import examples, saved_models, schema, storage
 from components.common.queries import has_history
 from components.common.ranking import NOT_IN_CATALOGUE, UNRANKED, count_better, recall
 from components.evaluator import baselines, data, inputs, scoring
@@ -58,7 +58,7 @@ def trained(log: str, config: str, settings: dict[str, Any], per_basket: bool, f
     return {
         "figures": measured,
         "explore_share": float(never_bought(found).mean()),
-        "train_seconds": seconds_of(document["training"]) + seconds_of(document.get("refit", {"seconds": 0.0})),
+        "train_seconds": saved_models.training_seconds(document),
         **beaten,
         "best_epoch": document["metrics"]["best_epoch"],
         "epochs": len(document["training"]["curve"]),
@@ -215,11 +215,6 @@ def explore_ranks(
             own = line[target[mine], None]
             better[mine], tied[mine] = (line > own).sum(axis=1), (line == own).sum(axis=1) - 1
     return better, tied
-
-
-def seconds_of(training: dict[str, Any]) -> float:
-    """What the towers and, with a history, the term for repeats took."""
-    return float(training["seconds"] + training.get("repeats", {}).get("seconds", 0.0))
 
 
 def whole_curve(training: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,12 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from components.common import storage
-from trainer_image import progress, strategy, validation
+from components.common import schema, storage
+from trainer_image import past, progress, strategy, validation
 from trainer_image.cache import Cache
 from trainer_image.checkpoint import REFIT, Checkpoints
 from trainer_image.fit import Features, Fit, Given, fitted, let_go, set_up
 from trainer_image.inputs import UNKNOWN, Purchases, grouped
+from trainer_image.model import Encoders
 from trainer_image.options import Options
 
 THROUGH = "validation"  # the last split that it learns from
@@ -44,13 +45,22 @@ def together(splits: Sequence[Purchases], products: int, cache: Cache) -> Purcha
     return grouped(queries, target, products, cache)
 
 
-def given(first: Given, everything: Purchases) -> Given:
-    """What the second training has.
+def given(first: Given, encoders: Encoders, path: str, cache: Cache) -> Given:
+    """What the second training has, whose history is the `latest` of the first one.
 
     Args:
-        first: What the first one has; its `latest` history is that of both splits.
-        everything: What both splits hold, `together`.
+        first: What the first training has.
+        encoders: Of both.
+        path: Where its purchases came from, for errors.
+        cache: Where the arrays live.
+
+    Raises:
+        InputError: with a history, what the query tower reads of a customer is not the same in both splits.
     """
+    splits = [first.purchases[split] for split in schema.splits_through(THROUGH)]
+    everything = together(splits, len(encoders.catalogue), cache)
+    if first.latest:
+        past.expect_one_query_each(everything, path)
     return first._replace(purchases={"train": everything}, history=first.latest)
 
 
@@ -73,6 +83,7 @@ def refitted(options: Options, features: Features, both: Given, first: Fit, logs
     told = replace(options, epochs=first.best_epoch)
     again = fitted(told, features, both, checkpoints, storage.join(logs, REFIT), repeats)
     sample = validation.sampled(both.purchases["train"], len(again.model.catalogue), options.seed)
-    if collapsed := validation.validate(again.model, sample).collapsed:  # no epoch was validated
+    collapsed = validation.validate(again.model, sample).collapsed  # no epoch was validated
+    if collapsed and strategy.is_chief():
         print(f"warning: {progress.COLLAPSE.format(collapsed)}", file=sys.stderr)
     return again

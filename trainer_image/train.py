@@ -8,6 +8,7 @@ from typing import Any
 from components.common import feature_config as fc
 from components.common import schema, staging, storage
 from components.common.errors import InputError
+from components.common.saved_models import METADATA
 from components.common.vocabularies import read_vocabularies
 from trainer_image import (
     ablation,
@@ -33,7 +34,6 @@ from trainer_image.inputs import Purchases
 from trainer_image.model import Encoders, TwoTower
 from trainer_image.options import Options
 
-METADATA = "model_metadata.json"
 GIB = 1 << 30
 
 
@@ -76,12 +76,12 @@ def train(options: Options) -> dict[str, Any]:
                 features = Features(config, Encoders(config, vocabularies, products, paths))
             purchases = _read(options, local, features.encoders, memory)
             known, latest = _histories(options, local, features.encoders, vocabularies, purchases["train"], memory)
-        everything = _everything(options, features.encoders, purchases, memory) if options.refit else None
         loss = _loss(options, features, purchases["train"], distribution.num_replicas_in_sync)
         given = Given(purchases, products, loss, distribution, is_preempted, known, latest)
+        both = refit.given(given, features.encoders, options.tfrecords_path, memory) if options.refit else None
         _expect_fits(options, features, given, memory)
-        if everything:
-            _expect_fits(options, features, refit.given(given, everything), memory, quiet=True)
+        if both:
+            _expect_fits(options, features, both, memory, quiet=True)
 
         checkpoints = Checkpoints(options.checkpoints, options.checkpoint_minutes)
         if strategy.is_chief():
@@ -90,10 +90,10 @@ def train(options: Options) -> dict[str, Any]:
         fit = fitted(options, features, given, checkpoints, logs)
         metrics = {"validation_metrics": _recalls(fit.model, purchases, "validation")}
         model, extra = fit.model, dict[str, Any]()
-        if everything:
+        if both:
             for split in schema.splits_through(refit.THROUGH):
                 _release(purchases.pop(split), memory)
-            again = refit.refitted(options, features, refit.given(given, everything), fit, logs)
+            again = refit.refitted(options, features, both, fit, logs)
             model, extra["refit"] = again.model, {"through": refit.THROUGH, **again.training}
         if latest:  # from here on it knows what was bought in validation
             model.know(latest)
@@ -147,17 +147,6 @@ def _histories(
     for column in (column for part in rows for column in part):
         memory.release(column)
     return bought_in_training, latest
-
-
-def _everything(
-    options: Options, encoders: Encoders, purchases: dict[str, Purchases], memory: cache.Cache
-) -> Purchases:
-    """What the finished model learns from, where it is trained once more."""
-    splits = [purchases[split] for split in schema.splits_through(refit.THROUGH)]
-    everything = refit.together(splits, len(encoders.catalogue), memory)
-    if history.KEY in encoders.query.widths:
-        past.expect_one_query_each(everything, options.tfrecords_path)
-    return everything
 
 
 def _release(purchases: Purchases, memory: cache.Cache) -> None:

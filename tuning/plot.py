@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from tuning.studies import REPEATS
+
 PANEL, COLUMNS = (3.4, 2.6), 3  # inches; panels a row
 STYLE: Any = {
     "font.size": 9,
@@ -25,7 +27,7 @@ LOGARITHMIC = 5  # a setting whose largest value is more than so many times the 
 def write(path: Path, document: dict[str, Any]) -> None:
     """Draws what tuning.json holds, into a PNG."""
     metric = f"validation_recall_{document['k']}"
-    done = [trial for trial in document["trials"] if "validation" in trial and "repeats" not in trial]
+    done = [trial for trial in document["trials"] if "validation" in trial and REPEATS not in trial]
     names = list(dict.fromkeys(name for trial in done for name in trial["settings"]))
     columns = min(COLUMNS, len(names) + 1)
     rows = -(-(len(names) + 1) // columns)

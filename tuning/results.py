@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
 
-from components.common import storage
+from components.common import saved_models, storage
 from trainer_image.options import Options
 from tuning import plot, trainer
 from tuning.space import TRAINER, Settings
@@ -26,13 +26,13 @@ FIGURES = "figures"  # of a training, beside its number in the journal: Recall o
 
 def figures(document: dict[str, Any]) -> dict[str, Any]:
     """What is kept of model_metadata.json."""
-    training, metrics = document["training"], document["metrics"]
+    metrics = document["metrics"]
     return {
         "validation": metrics["validation_metrics"],
         "test": metrics["test_metrics"],
         "best_epoch": metrics["best_epoch"],
-        "epochs": len(training["curve"]),
-        "seconds": training["seconds"] + training.get("repeats", {}).get("seconds", 0.0),
+        "epochs": len(document["training"]["curve"]),
+        "seconds": saved_models.training_seconds(document),
     }
 
 

@@ -153,8 +153,8 @@ def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator
 def _mend(journal: Path) -> None:
     """Cuts off a last line that was not written to its end, when the disk was full or the machine went down."""
     if journal.exists():
-        whole = journal.read_bytes().rpartition(b"\n")
-        os.truncate(journal, len(whole[0]) + len(whole[1]))
+        lines, end, _ = journal.read_bytes().rpartition(b"\n")
+        os.truncate(journal, len(lines + end))
 
 
 def identity(given: Settings, k: int, distributions: Mapping[str, BaseDistribution]) -> dict[str, Any]:

@@ -186,6 +186,12 @@ def read_metadata(folder: str) -> dict[str, Any]:
     return metadata
 
 
+def training_seconds(metadata: Mapping[str, Any]) -> float:
+    """What the towers and, with a history, the term for repeats took, in both trainings where there was a refit."""
+    trainings = [metadata["training"], *([metadata["refit"]] if "refit" in metadata else [])]
+    return float(sum(one["seconds"] + one.get("repeats", {}).get("seconds", 0.0) for one in trainings))
+
+
 def product_columns(
     catalogue: list[str], products: dict[str, dict[str, Any]], columns: Mapping[str, str], where: str
 ) -> dict[str, np.ndarray]:
