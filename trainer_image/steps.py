@@ -97,7 +97,6 @@ def training_step(
         updates.apply(gradients)
         return loss
 
-    @tf.function(reduce_retracing=True)
     def steps_of(batches: Any, steps: tf.Tensor) -> tf.Tensor:
         total = tf.constant(0.0)
         for step in tf.range(steps):
@@ -105,10 +104,28 @@ def training_step(
             total += distribution.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
         return total
 
+    traced: Any = None
+
     def train(shares: Sequence[Batch], steps: int) -> float:
-        return float(steps_of(distributed(shares, distribution), tf.constant(steps)))
+        nonlocal traced
+        batches = distributed(shares, distribution)
+        if traced is None:
+            traced = tf.function(steps_of, input_signature=(_of_any_length(batches), tf.TensorSpec([], tf.int32)))
+        return float(traced(batches, tf.constant(steps)))
 
     return train
+
+
+def _of_any_length(batches: Any) -> Any:
+    """The type of distributed Batches of however many steps, queries, pairs and candidates.
+
+    The last chunk of an epoch has fewer steps than the others, and no chunk is padded like the one before: a function
+    of one chunk's own shapes would be traced once more for the next, in two to three seconds.
+    """
+    spec = tf.nest.map_structure(tf.type_spec_from_value, batches)
+    return tf.nest.map_structure(
+        lambda part: tf.TensorSpec([None, None, *part.shape[2:]], part.dtype), spec, expand_composites=True
+    )
 
 
 def local_replicas(distribution: tf.distribute.Strategy) -> list[int]:
