@@ -15,9 +15,8 @@ from components.common.errors import InputError
 from pipelines.job import Job
 from pipelines.machines import Machine
 from pipelines.steps import STEPS, Settings
+from tests.pipelines.specs import CLUSTER, GPU, trainer_of
 
-GPU = Settings(machine=Machine(accelerator="NVIDIA_TESLA_T4", accelerator_count=2))
-CLUSTER = Settings(machine=Machine(machine_type="a2-highgpu-2g", replicas=3, strategy="spot"))
 JOB = ("--project", "my-project", "--region", "europe-west3", "--pipeline-root", "gs://my-bucket/runs")
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,10 +24,6 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def document() -> dict:
     return compiler.spec("europe-docker.pkg.dev/shop/recs", "v7", settings=GPU)
-
-
-def trainer_of(document: dict) -> dict:
-    return document["deploymentSpec"]["executors"]["exec-trainer"]["container"]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -15,8 +15,7 @@ from components.data_extractor.extract import extract
 from components.vocab_builder.build import build_vocabularies
 from pipelines.machines import Machine
 from pipelines.steps import Settings
-from tests.pipelines.test_compile import CLUSTER, trainer_of
-from tests.pipelines.test_rerun import CONFIG
+from tests.pipelines.specs import CLUSTER, CONFIG, trainer_of
 from tests.trainer_image.cluster import run_cluster
 
 # What Vertex AI tells the machines of a job beside TF_CONFIG, then the container's command.

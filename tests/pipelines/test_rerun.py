@@ -10,6 +10,7 @@ from pipelines import local
 from pipelines.rerun import COMPONENTS
 from pipelines.steps import STEPS
 from tests.components import fake_model
+from tests.pipelines.specs import CONFIG
 
 READS = {
     "data-extractor": {},
@@ -18,17 +19,6 @@ READS = {
     "evaluator": {"model": "system.Model", "examples": "system.Dataset", "vocabularies": "system.Artifact"},
     "exporter": {"model": "system.Model", "examples": "system.Dataset", "evaluation": "system.Artifact"},
 }
-CONFIG = """
-query:
-  layers: [8, 4]
-  features:
-    - {kind: id, name: cust_person_id, dim: 8}
-    - {kind: numeric, name: revenue, transform: normalize}
-candidate:
-  layers: [8, 4]
-  features:
-    - {kind: id, name: product_id, dim: 8}
-"""
 
 
 def run(name: str, folder: Path, **parameters: object) -> dict[str, str]:
