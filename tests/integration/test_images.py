@@ -25,8 +25,7 @@ from components.common.errors import InputError
 from components.images import DATA_IMAGE, SERVING_IMAGE, TRAINER_IMAGE
 from pipelines import local
 from tests.containers import scan
-from tests.serving_image import conftest as served
-from tests.serving_image import stand_in
+from tests.serving_image import shop, stand_in
 
 pytestmark = pytest.mark.slow
 
@@ -157,7 +156,7 @@ def test_the_serving_image_serves(client: docker.DockerClient, tmp_path: Path) -
     tmp_path.chmod(0o755)
     release = tmp_path / "release"
     release.mkdir()
-    stand_in.write_known(release, served.CUSTOMERS, served.CANDIDATES, served.TABLE)
+    stand_in.write_known(release, shop.CUSTOMERS, shop.CANDIDATES, shop.TABLE)
     container = client.containers.run(
         SERVING_IMAGE,
         detach=True,
@@ -174,7 +173,7 @@ def test_the_serving_image_serves(client: docker.DockerClient, tmp_path: Path) -
             time.sleep(0.5)
         health, answer = done.output.decode().splitlines()
         assert json.loads(health) == {"status": "ready", "model_version": "stand-in"}
-        served.check(json.loads(answer)["predictions"][0], "клиент 1", k=3)
+        shop.check(json.loads(answer)["predictions"][0], "клиент 1", k=3)
         container.kill("SIGTERM")
         assert container.wait()["StatusCode"] == 0
         assert b"http://0.0.0.0:8200" in container.logs()

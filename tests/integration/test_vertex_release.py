@@ -11,8 +11,8 @@ import pytest
 from components.exporter.vertex.batch import batch
 from tests.components import fake_model
 from tests.components.exporter.test_export import NO, write_evaluation
+from tests.integration.compiled_runs import path_of, submit
 from tests.integration.sums import PARENT, tasks
-from tests.integration.test_vertex_training import path_of, submit
 from tests.servers.vertex import VertexServer
 
 pytestmark = pytest.mark.slow

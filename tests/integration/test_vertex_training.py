@@ -4,41 +4,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from google.cloud import aiplatform
 
-from tests.integration.sums import name_of, tasks
+from tests.integration.compiled_runs import REPOSITORY, path_of, submit
+from tests.integration.sums import tasks
 from tests.servers.vertex import VertexServer
 
 pytestmark = pytest.mark.slow
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 STEPS = ["data-extractor", "vocab-builder", "trainer", "evaluator", "exporter"]
-SECONDS = 600
-
-
-def submit(
-    server: VertexServer, job_id: str, parameters: dict[str, Any], spec: str = "pipeline.json"
-) -> dict[str, Any]:
-    job = aiplatform.PipelineJob(
-        display_name="training",
-        template_path=str(REPOSITORY / spec),
-        job_id=job_id,
-        pipeline_root="gs://bucket/runs",
-        parameter_values=parameters,
-    )
-    job.submit()
-    server.wait(SECONDS)
-    return server.resources[name_of(job_id)]
-
-
-def path_of(server: VertexServer, job: dict[str, Any], step: str, name: str) -> Path:
-    details = {detail["taskName"]: detail for detail in job["jobDetail"]["taskDetails"]}
-    uri: str = details[step]["outputs"][name]["artifacts"][0]["uri"]
-    assert uri.startswith("gs://bucket/runs/")
-    return server.state.folder / uri.removeprefix("gs://")
 
 
 def test_a_wrong_config_fails_and_the_right_one_is_released(

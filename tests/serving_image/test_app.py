@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import hashlib
-import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,24 +12,7 @@ import pytest
 
 from serving_image.model import Model
 from serving_image.service import Service
-from tests.serving_image.conftest import CUSTOMERS, IDS, check, talk
-
-
-def post(service: Service, content: Any, **headers: str) -> httpx.Response:
-    async def conversation(client: httpx.AsyncClient) -> httpx.Response:
-        body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        return await client.post("/predict", content=body, headers=headers)
-
-    response: httpx.Response = talk(service, conversation)
-    return response
-
-
-def get(service: Service, path: str, method: str = "GET", **routes: str) -> httpx.Response:
-    async def conversation(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.request(method, path)
-
-    response: httpx.Response = talk(service, conversation, **routes)
-    return response
+from tests.serving_image.shop import CUSTOMERS, IDS, check, get, post, talk
 
 
 def test_it_is_ready_when_the_model_is(service: Service) -> None:

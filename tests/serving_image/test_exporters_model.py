@@ -9,7 +9,7 @@ from serving_image.rows import Limits, Reader
 from serving_image.service import Service
 from tests.components import fake_model
 from tests.components.exporter import releases
-from tests.serving_image.conftest import talk
+from tests.serving_image.shop import talk
 
 
 @pytest.fixture(scope="module")

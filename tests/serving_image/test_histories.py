@@ -17,7 +17,7 @@ from serving_image.rows import Limits, Reader, Row
 from serving_image.service import Service
 from tests.components import fake_history, fake_model
 from tests.components.exporter import releases
-from tests.serving_image.test_app import get, post
+from tests.serving_image.shop import get, post
 
 PRODUCTS, WIDTH = 30, 4
 RANDOM = np.random.default_rng(8)

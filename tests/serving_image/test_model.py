@@ -15,7 +15,7 @@ from serving_image.model import Model
 from serving_image.rows import Column, Row
 from tests.components import fake_model
 from tests.serving_image import stand_in
-from tests.serving_image.conftest import CUSTOMERS, IDS, PRODUCTS, check
+from tests.serving_image.shop import CUSTOMERS, IDS, PRODUCTS, check
 
 
 def row(customer: str = "", revenue: float = stand_in.REVENUE, **wanted: Any) -> Row:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.components import fake_model
 from tests.serving_image import browser, stand_in
-from tests.serving_image.test_server import Running, running
+from tests.serving_image.process import Running, running
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,9 +1,7 @@
 """The server as a process: its start, its environment, strangers' bytes, clients that go, and its end."""
 
-import contextlib
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -12,56 +10,20 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 import fsspec
 import pytest
 
 from benchmarks import serve_fuzz, serve_send
 from tests.servers.storage import BUCKET, storage_server
-from tests.serving_image.conftest import check
-
-
-class Running(NamedTuple):
-    """A server that has said that it is ready."""
-
-    process: subprocess.Popen[str]
-    port: int
-
-
-def start(*flags: str, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "serving_image.main", *flags]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
-
-
-@contextlib.contextmanager
-def running(*flags: str, **environment: str) -> Iterator[Running]:
-    process = start(*flags, **environment)
-    try:
-        assert process.stderr is not None
-        said = ""
-        for line in process.stderr:
-            said += line
-            if match := re.search(r"http://[\w.]+:(\d+)$", line.strip()):
-                yield Running(process, int(match[1]))
-                return
-        raise AssertionError(said)
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+from tests.serving_image.process import Running, fetch, running, start
+from tests.serving_image.shop import check
 
 
 @pytest.fixture(scope="module")
 def server(release: str) -> Iterator[Running]:
     with running("--release", release, "--port", "0", "--body-seconds", "0.5") as found:
         yield found
-
-
-def fetch(port: int, path: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", data) as response:
-        return json.loads(response.read())
 
 
 def test_it_answers(server: Running) -> None:
