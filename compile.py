@@ -1,7 +1,8 @@
 """Compiles the pipelines: `python compile.py` writes them, checked strictly against KFP's own schema.
 
 pipeline.json is the pipeline, pipeline.yaml the same for tools that want YAML, reruns/ holds one pipeline for each
-component alone. The bytes are the same every time. With the parameters of a run there is job.json, too, for submit.sh.
+component alone, and retraining.json, the pipeline from the Trainer on. The bytes are the same every time. With the
+parameters of a run there is job.json, too, for submit.sh.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from components.common.errors import InputError, expect_choice
 from components.images import DATA_IMAGE, TRAINER_IMAGE
 from pipelines import job as jobs
 from pipelines.job import NO_JOB, Job
-from pipelines.steps import RERUNS, STANDARD, STEPS, Settings
+from pipelines.steps import PARTS, RERUNS, RETRAINING, STANDARD, Settings
 
 REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9][a-z0-9._:-]*)*/?")
 TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
@@ -68,7 +69,7 @@ def compile_pipeline(
     texts = {file: _json(document), file.with_suffix(".yaml"): yaml.safe_dump(document, allow_unicode=True, width=120)}
     if job_body:
         texts[Path(job_body)] = _json(_job_body(document, job, registry, project, pipeline_root))
-    for name in STEPS:
+    for name in PARTS:
         alone = spec(registry, tag, component=name, settings=settings, pipeline_root=pipeline_root)
         texts[file.parent / RERUNS / f"{name}.json"] = _json(alone)
     if check:
@@ -93,7 +94,7 @@ def spec(
     Args:
         registry: Where the images are; "" on this machine.
         tag: Theirs.
-        component: Such as vocab-builder, to run it alone; "" is the whole pipeline.
+        component: Such as vocab-builder, to run it alone, or retraining; "" is the whole pipeline.
         settings: How the steps run.
         pipeline_root: Where artifacts go if a run does not say.
 
@@ -101,7 +102,7 @@ def spec(
         InputError: a choice that Vertex AI would refuse.
     """
     if component:
-        expect_choice("component", component, tuple(STEPS))
+        expect_choice("component", component, PARTS)
     if not TAG.fullmatch(tag):
         raise InputError("--tag", repr(tag), "letters, digits, _, . and -, 128 at most", "Correct the tag.")
     if registry and not REGISTRY.fullmatch(registry):
@@ -137,12 +138,14 @@ def _compiled(component: str, settings: Settings) -> str:
     """KFP's JSON, with the images' own names."""
     from kfp import compiler
 
-    from pipelines.rerun import rerun
+    from pipelines.rerun import rerun, retraining
     from pipelines.training import training
 
+    pipelines = {"": training, RETRAINING: retraining}
+    pipeline = pipelines[component](settings) if component in pipelines else rerun(component, settings)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pipeline.json")
-        compiler.Compiler().compile(rerun(component, settings) if component else training(settings), str(path))
+        compiler.Compiler().compile(pipeline, str(path))
         return path.read_text(encoding="utf-8")
 
 

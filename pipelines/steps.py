@@ -1,12 +1,13 @@
 """How each step runs, apart from what it computes: its share of a machine, its retries, whether a cache may answer."""
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-from kfp import dsl
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from components.common.errors import InputError
 from pipelines.machines import Machine
+
+if TYPE_CHECKING:
+    from kfp import dsl
 
 
 class Step(NamedTuple):
@@ -28,7 +29,9 @@ STEPS = {
     "evaluator": Step("4", "16G", 1, True),
     "exporter": Step("4", "16G", 1, False),  # a release is made, not remembered
 }
-RERUNS = "reruns"  # the folder of the pipelines that run one step alone
+RERUNS = "reruns"  # the folder of the pipelines that begin with artifacts that are there, PARTS
+RETRAINING = "retraining"  # the pipeline from the Trainer on
+PARTS = *STEPS, RETRAINING
 REQUESTED_CPU, REQUESTED_MEMORY = "1", "4G"
 MOST_RETRIES = 10
 FIRST_WAIT, WAIT_FACTOR = "60s", 2.0
@@ -75,7 +78,7 @@ class Settings:
 STANDARD = Settings()
 
 
-def set_up(task: dsl.PipelineTask, settings: Settings, is_rerun: bool = False) -> dsl.PipelineTask:
+def set_up(task: "dsl.PipelineTask", settings: Settings, is_rerun: bool = False) -> "dsl.PipelineTask":
     """Gives a task its share of a machine, its retries and its caching.
 
     Args:

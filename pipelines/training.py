@@ -1,5 +1,6 @@
 """The pipeline: purchase log in, released retrieval model out. Five steps, one straight line."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kfp import dsl
@@ -135,86 +136,34 @@ def training(settings: Settings = STANDARD) -> Any:
             index_endpoint_name: Display name of the index endpoint; "" deploys the index nowhere.
             staging: gs://BUCKET/PATH to copy a release to that is in no bucket.
         """
-        extracted = data_extractor(
-            purchases=purchases,
-            products=products,
-            feature_config=feature_config,
-            split=split,
-            train_share=train_share,
-            validation_share=validation_share,
-            catalogue_size=catalogue_size,
-            min_purchases=min_purchases,
-            revenue_as_of=revenue_as_of,
-            thresholds=thresholds,
-            previous_metadata=previous_metadata,
-            project=project,
-            temp_dataset=temp_dataset,
-            location=location,
-            max_bytes_billed=max_bytes_billed,
-            labels=labels,
-            beam_options=beam_options,
-        )
+        given = locals()
+        extracted = data_extractor(**_taken(data_extractor, given))
         examples = extracted.outputs["examples"]
-
-        counted = vocab_builder(examples=examples, feature_config=feature_config, beam_options=beam_options)
+        counted = vocab_builder(examples=examples, **_taken(vocab_builder, given))
         vocabularies = counted.outputs["vocabularies"]
-
-        trained = on_machine(trainer, settings.machine)(
-            examples=examples,
-            vocabularies=vocabularies,
-            feature_config=feature_config,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            lr_scaling=lr_scaling,
-            warmup_steps=warmup_steps,
-            loss=loss,
-            temperature=temperature,
-            l1=l1,
-            precision=precision,
-            patience=patience,
-            top_k=top_k,
-            seed=seed,
-            warm_start_from=warm_start_from,
-            checkpoint_path=checkpoint_path,
-            history_through=history_through,
-            refit=refit,
-            ablate=ablate,
-            ablation_seeds=ablation_seeds,
-        )
-        model = trained.outputs["model"]
-
-        evaluated = evaluator(
-            model=model,
-            examples=examples,
-            vocabularies=vocabularies,
-            champion=champion,
-            ks=ks,
-            must_beat=must_beat,
-            margin=margin,
-            slice_margin=slice_margin,
-            min_coverage=min_coverage,
-            floors=floors,
-        )
-
-        released = exporter(
-            model=model,
-            examples=examples,
-            evaluation=evaluated.outputs["evaluation"],
-            project=project,
-            region=region,
-            model_name=model_name,
-            serving_image=serving_image,
-            endpoint_name=endpoint_name,
-            traffic=traffic,
-            serving_machine=serving_machine,
-            serving_account=serving_account,
-            index_name=index_name,
-            index_endpoint_name=index_endpoint_name,
-            staging=staging,
-        )
-
-        for task in (extracted, counted, trained, evaluated, released):
+        for task in (extracted, counted):
             set_up(task, settings)
+        train_and_release({**given, "examples": examples, "vocabularies": vocabularies}, settings)
 
     return pipeline
+
+
+def train_and_release(given: Mapping[str, Any], settings: Settings, is_rerun: bool = False) -> None:
+    """The pipeline's steps from the Trainer on.
+
+    Args:
+        given: The pipeline's parameters, and the artifacts examples and vocabularies.
+        settings: How the steps run, checked.
+        is_rerun: They were asked for by name, so no cache answers.
+    """
+    trained = on_machine(trainer, settings.machine)(**_taken(trainer, given))
+    model = trained.outputs["model"]
+    evaluated = evaluator(model=model, **_taken(evaluator, given))
+    released = exporter(model=model, evaluation=evaluated.outputs["evaluation"], **_taken(exporter, given))
+    for task in (trained, evaluated, released):
+        set_up(task, settings, is_rerun)
+
+
+def _taken(component: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A component takes what is given under the names of its inputs."""
+    return {name: given[name] for name in component.component_spec.inputs if name in given}

@@ -25,7 +25,7 @@ from pipelines import (
 from pipelines import job as jobs
 from pipelines.machines import Machine
 from pipelines.runs import Run
-from pipelines.steps import RERUNS, STEPS
+from pipelines.steps import PARTS, RERUNS
 from pipelines.submission import Before
 from pipelines.watch import After
 
@@ -75,10 +75,10 @@ def rerun(
     folder: str = RERUNS,
     experiment_: Experiment = "",
 ) -> None:
-    """Runs one component on artifacts that are there already.
+    """Runs one component, or the pipeline from the Trainer on, with artifacts that are there already.
 
     Args:
-        component: data-extractor, vocab-builder, trainer, evaluator or exporter.
+        component: data-extractor, vocab-builder, trainer, evaluator or exporter, or retraining.
         where: Whose Vertex AI.
         run: How it runs.
         before: Checks and estimate.
@@ -87,7 +87,7 @@ def rerun(
         folder: Of the pipelines that compile.py writes for reruns.
         experiment_: Vertex AI experiment that shows the run's parameters and metrics beside others'.
     """
-    expect_choice("COMPONENT", component, tuple(STEPS))
+    expect_choice("COMPONENT", component, PARTS)
     spec = parameters.read_spec(f"{folder}/{component}.json")
     artifacts, given = runs.artifact_inputs(spec), jobs.pairs_of("--input", inputs)
     if set(given) != set(artifacts):

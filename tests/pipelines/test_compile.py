@@ -14,7 +14,7 @@ import compile as compiler
 from components.common.errors import InputError
 from pipelines.job import Job
 from pipelines.machines import Machine
-from pipelines.steps import STEPS, Settings
+from pipelines.steps import PARTS, STEPS, Settings
 from tests.pipelines.specs import CLUSTER, GPU, trainer_of
 
 JOB = ("--project", "my-project", "--region", "europe-west3", "--pipeline-root", "gs://my-bucket/runs")
@@ -31,7 +31,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("settings", [Settings(), GPU, CLUSTER], ids=["cpu", "gpu", "cluster"])
-@pytest.mark.parametrize("component", ["", *STEPS])
+@pytest.mark.parametrize("component", ["", *PARTS])
 def test_every_part_parses_strictly(component: str, settings: Settings) -> None:
     document = compiler.spec(component=component, settings=settings)
     json_format.ParseDict(document, pb.PipelineSpec())
@@ -114,7 +114,7 @@ def test_limits_and_requests(document: dict) -> None:
     assert (big["resources"]["resourceCpuLimit"], big["resources"]["resourceMemoryLimit"]) == ("32", "120G")
 
 
-@pytest.mark.parametrize("component", ["", *STEPS])
+@pytest.mark.parametrize("component", ["", *PARTS])
 def test_nothing_is_for_vertex_ai_only_unless_asked_for(component: str) -> None:
     document = compiler.spec(component=component)
     types = [part["schemaTitle"] for part in found(document, "schemaTitle")]
@@ -146,7 +146,7 @@ def test_compiling_twice_gives_the_same_bytes(tmp_path: Path) -> None:
         subprocess.run([*command, *body], cwd=ROOT, check=True)
     one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
     assert one == two
-    assert set(one) == {"pipeline.json", "pipeline.yaml", "job.json", *(f"reruns/{name}.json" for name in STEPS)}
+    assert set(one) == {"pipeline.json", "pipeline.yaml", "job.json", *(f"reruns/{name}.json" for name in PARTS)}
 
 
 def test_the_committed_pipelines_are_up_to_date() -> None:
@@ -238,7 +238,7 @@ def test_a_reader_who_has_seen_enough_is_no_error(tmp_path: Path) -> None:
         assert process.stderr
         process.stdout.close()
         assert process.stderr.read() == ""
-    assert {*contents(tmp_path)} == {"pipeline.json", "pipeline.yaml", *(f"reruns/{name}.json" for name in STEPS)}
+    assert {*contents(tmp_path)} == {"pipeline.json", "pipeline.yaml", *(f"reruns/{name}.json" for name in PARTS)}
 
 
 def test_strict_validation_names_a_field_that_kfp_does_not_know(document: dict) -> None:

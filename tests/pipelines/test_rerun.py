@@ -1,4 +1,7 @@
-"""Every component alone, compiled and run here as real processes, its artifacts imported from where they lie."""
+"""Every component alone, and the pipeline from the Trainer on: compiled, and run here as real processes.
+
+Artifacts are imported from where they lie.
+"""
 
 import json
 from pathlib import Path
@@ -8,7 +11,7 @@ import pytest
 import compile as compiler
 from pipelines import local
 from pipelines.rerun import COMPONENTS
-from pipelines.steps import STEPS
+from pipelines.steps import RETRAINING, STEPS
 from tests.components import fake_model
 from tests.pipelines.specs import CONFIG
 
@@ -19,6 +22,7 @@ READS = {
     "evaluator": {"model": "system.Model", "examples": "system.Dataset", "vocabularies": "system.Artifact"},
     "exporter": {"model": "system.Model", "examples": "system.Dataset", "evaluation": "system.Artifact"},
 }
+RETRAINING_READS = {"examples": "system.Dataset", "vocabularies": "system.Artifact"}
 
 
 def run(name: str, folder: Path, **parameters: object) -> dict[str, str]:
@@ -39,23 +43,70 @@ def test_every_component_can_be_run_alone() -> None:
 @pytest.mark.parametrize("name", READS)
 def test_artifacts_are_imported_by_uri_and_the_rest_are_the_component_s_parameters(name: str) -> None:
     document = compiler.spec(component=name)
-    tasks = document["root"]["dag"]["tasks"]
-    executors = document["deploymentSpec"]["executors"]
-    imported = {}
-    for task in tasks.values():
-        component = document["components"][task["componentRef"]["name"]]
-        if "importer" in executors[component["executorLabel"]]:
-            uri = task["inputs"]["parameters"]["uri"]["componentInputParameter"]
-            imported[uri] = executors[component["executorLabel"]]["importer"]["typeSchema"]["schemaTitle"]
-    assert imported == READS[name]
-    assert len(tasks) == len(imported) + 1
+    imported = imports(document)
+    assert dict(imported.values()) == READS[name]
+    assert len(document["root"]["dag"]["tasks"]) == len(imported) + 1
     own = document["components"][f"comp-{name}"]["inputDefinitions"]
-    assert set(own.get("artifacts", {})) == set(imported)
+    assert set(own.get("artifacts", {})) == set(READS[name])
     parameters = document["root"]["inputDefinitions"]["parameters"]
-    assert set(parameters) == set(imported) | set(own.get("parameters", {}))
+    assert set(parameters) == set(READS[name]) | set(own.get("parameters", {}))
     for parameter, expected in own.get("parameters", {}).items():
         assert parameters[parameter] == expected  # type, default and description
-    assert all(parameters[uri]["parameterType"] == "STRING" for uri in imported)
+    assert all(parameters[uri]["parameterType"] == "STRING" for uri in READS[name])
+
+
+def test_retraining_is_the_pipeline_from_the_trainer_on() -> None:
+    whole, again = compiler.spec(), compiler.spec(component=RETRAINING)
+    imported = imports(again)
+    assert dict(imported.values()) == RETRAINING_READS
+    known, tasks = whole["root"]["dag"]["tasks"], again["root"]["dag"]["tasks"]
+    assert set(tasks) == {"trainer", "evaluator", "exporter", *imported}
+    for name in ("trainer", "evaluator", "exporter"):
+        assert tasks[name]["inputs"]["parameters"] == known[name]["inputs"]["parameters"]
+        expected = {key: made_by(artifact) for key, artifact in known[name]["inputs"]["artifacts"].items()}
+        found = {key: made_by(artifact) for key, artifact in tasks[name]["inputs"]["artifacts"].items()}
+        # What the first two steps make is imported under its own name.
+        expected = {key: key if task in ("data-extractor", "vocab-builder") else task for key, task in expected.items()}
+        assert {key: imported[task][0] if task in imported else task for key, task in found.items()} == expected
+        assert tasks[name].get("retryPolicy") == known[name].get("retryPolicy")
+        assert not tasks[name]["cachingOptions"].get("enableCache", False)
+        executor = f"exec-{name}"
+        assert again["deploymentSpec"]["executors"][executor] == whole["deploymentSpec"]["executors"][executor]
+
+
+def test_the_parameters_of_retraining_are_the_whole_pipeline_s() -> None:
+    whole, again = (
+        document["root"]["inputDefinitions"]["parameters"]
+        for document in (compiler.spec(), compiler.spec(component=RETRAINING))
+    )
+    only_of_the_data = {
+        *("purchases", "products", "split", "train_share", "validation_share", "catalogue_size", "min_purchases"),
+        *("revenue_as_of", "thresholds", "previous_metadata", "temp_dataset", "location", "max_bytes_billed", "labels"),
+        "beam_options",
+    }
+    assert set(again) == set(whole) - only_of_the_data | set(RETRAINING_READS)
+    for name in set(again) - set(RETRAINING_READS):
+        assert again[name] == whole[name]  # type, default and description
+    for name in RETRAINING_READS:
+        assert again[name]["parameterType"] == "STRING"
+        assert again[name]["description"]
+
+
+def imports(document: dict) -> dict[str, tuple[str, str]]:
+    """The importers' tasks: the parameter that each takes its URI from, and the artifact's type."""
+    executors = document["deploymentSpec"]["executors"]
+    found = {}
+    for name, task in document["root"]["dag"]["tasks"].items():
+        component = document["components"][task["componentRef"]["name"]]
+        if importer := executors[component["executorLabel"]].get("importer"):
+            uri = task["inputs"]["parameters"]["uri"]["componentInputParameter"]
+            found[name] = uri, importer["typeSchema"]["schemaTitle"]
+    return found
+
+
+def made_by(artifact: dict) -> str:
+    """The task that makes an input."""
+    return str(artifact["taskOutputArtifact"]["producerTask"])
 
 
 @pytest.mark.parametrize("name", READS)
