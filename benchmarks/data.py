@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-import duckdb
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +17,7 @@ from components.common import cli
 from demo.data import prepare
 
 TIMES = 10
-BEAM = ("apache_beam", "apache_beam.runners.portability.fn_api_runner")
+BEAM = ("apache_beam", "apache_beam.runners.portability.fn_api_runner", "pandas")  # Arrow imports the last one
 
 
 def compare(*, rounds: int = 2, cache: str = ".cache") -> None:
@@ -83,6 +82,8 @@ def compare(*, rounds: int = 2, cache: str = ".cache") -> None:
 
 def _repeated(purchases: str, path: str) -> str:
     """The log ten times, each time with new customer ids."""
+    import duckdb
+
     if not os.path.exists(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         sql = f"""

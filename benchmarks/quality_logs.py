@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -105,6 +104,8 @@ def _examples(name: str, cache: str) -> str:
 
 def dealt(purchases: str, folder: str) -> str:
     """Writes the purchases again as those of many customers with few purchases each; returns the new path."""
+    import duckdb
+
     path = storage.join(folder, "purchases.parquet")
     os.makedirs(folder, exist_ok=True)
     with duckdb.connect() as connection:
@@ -176,6 +177,8 @@ def _paid_in_training(
     Raises:
         AssertionError: the table's baskets are not those of the Examples.
     """
+    import duckdb
+
     with duckdb.connect() as connection:
         connection.execute("SET enable_progress_bar = false")
         asked = {"purchases": purchases, "products": [int(product) for product in products]}

@@ -6,7 +6,6 @@ import sys
 import tempfile
 from typing import Any
 
-import duckdb
 from rich.console import Console
 from rich.table import Table
 
@@ -126,6 +125,8 @@ def report(cold: Curve, warm: Curve, cut: str) -> None:
 
 
 def _write_until(day: str, purchases: str, path: str) -> None:
+    import duckdb
+
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         sql = 'SELECT * FROM read_parquet($path) WHERE "timestamp" < $day::TIMESTAMPTZ'

