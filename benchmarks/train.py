@@ -8,13 +8,10 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import ceiling, crossover, train_data, train_ours, train_recall, train_rows, train_tfrs
+from benchmarks import train_data
 from benchmarks.demo_log import demo_log
 from components.common import cli
-from trainer_image import cost
-from trainer_image.batches import queries_per_step
 
-BATCH = train_ours.BATCH
 CUSTOMERS_128 = "benchmarks/customers_128.yaml"
 
 
@@ -45,7 +42,13 @@ def compare(*, rounds: int = 3, cache: str = ".cache", recall: bool = True) -> N
         cache: Folder for the data.
         recall: Also measure the time to a Recall, most of the quarter of an hour.
     """
-    import torch
+    from benchmarks import ceiling, crossover, train_ours, train_recall, train_rows, train_tfrs
+    from benchmarks.train_ours import BATCH
+    from trainer_image import cost
+    from trainer_image.batches import queries_per_step
+
+    # isort: split
+    import torch  # after TensorFlow
 
     from benchmarks import train_torch
 

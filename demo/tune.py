@@ -6,8 +6,7 @@ from components.common import cli, schema, storage
 from components.common.saved_models import METADATA
 from demo.newest import newest
 from trainer_image.options import Options
-from tuning.search import Search
-from tuning.search import tune as search
+from tuning.options import Search
 
 MODEL, EXTRACTED, COUNTED = "trainer/model", "data-extractor/examples", "vocab-builder/vocabularies"
 TOLD = ("epochs", "batch_size", "learning_rate", "warmup_steps", "seed", "top_k")  # what `make run` tells the Trainer
@@ -24,7 +23,9 @@ def tune(settings: Search, *, run: str = "", folder: str = "runs/demo", output_p
         folder: Where the runs are.
         output_path: The search's folder.
     """
-    search(options_of(run or str(newest(folder, f"{MODEL}/{METADATA}", "model")), output_path), settings)
+    from tuning.search import tune
+
+    tune(options_of(run or str(newest(folder, f"{MODEL}/{METADATA}", "model")), output_path), settings)
 
 
 def options_of(run: str, output_path: str) -> Options:

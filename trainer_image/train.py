@@ -38,10 +38,7 @@ GIB = 1 << 30
 
 
 def train(options: Options) -> dict[str, Any]:
-    """Trains a two-tower retrieval model and writes it as SavedModels.
-
-    A run that was ended continues when the same command is run again. SIGTERM writes a checkpoint first and ends with
-    exit code 75.
+    """Trains a two-tower retrieval model and writes it as SavedModels; a run that was ended continues.
 
     Args:
         options: See there.

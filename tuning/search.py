@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -18,11 +18,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from components.common import feature_config as fc
 from components.common import schema, staging, storage
-from components.common.errors import InputError, expect_at_least
+from components.common.errors import InputError
 from components.common.vocabularies import read_vocabularies
 from trainer_image.options import Options, within
 from trainer_image.preemption import EXIT_CODE
 from tuning import results, space, studies, trainer
+from tuning.options import Search
 from tuning.space import Settings
 from tuning.studies import Study
 
@@ -34,40 +35,11 @@ RESERVED = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """How the search goes.
-
-    Args:
-        trials: Trainings in all: those of earlier calls and those that were given up early included.
-        minutes: Begin no further training after so many minutes of this call; 0 sets no limit.
-        space: What is searched: YAML or JSON text, or a path to it; by default tuning/space.yaml of this project.
-        k: Validation Recall@k is what counts.
-    """
-
-    trials: int = 30
-    minutes: float = 0.0
-    space: str = ""
-    k: int = 100
-
-    def check(self) -> None:
-        """Raises InputError for a flag out of its range."""
-        for flag, value, least in (("--trials", self.trials, 1), ("--minutes", self.minutes, 0), ("--k", self.k, 1)):
-            expect_at_least(flag, value, least)
-
-
 def tune(options: Options, search: Search) -> None:
-    """Trains with many settings and keeps those with the best validation Recall.
-
-    The first training has the settings as given: the others are compared with it. Each is the Trainer's own command
-    line in a process of its own. A tree-structured Parzen estimator (Optuna) proposes the settings; a training that is
-    below the median of the others at the same epoch, from the 15th on, is given up. The test split decides nothing. A
-    search that was ended, by Ctrl-C, SIGTERM or a crash, goes on when the same command is run again, within a training
-    too.
+    """Trains with many settings and keeps those with the best validation Recall; `python -m tuning --help` says how.
 
     Args:
-        options: The Trainer's flags; --output-path is the search's folder. In there: best/ with model/, and
-            parameters.yaml and feature_config.yaml for the pipeline; tuning.json; tuning.png; trials/, with their logs.
+        options: The Trainer's flags; output_path is the search's folder.
         search: What is searched, and how long.
 
     Raises:
