@@ -11,6 +11,7 @@ import json
 import os
 import re
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,11 @@ def compile_pipeline(
     if pipeline_root.startswith("gs:") or job_body:
         jobs.expect_root(pipeline_root)
     document = spec(registry, tag, settings=settings, pipeline_root=pipeline_root)
+    body = _json(_job_body(document, job, registry, project, pipeline_root)) if job_body else ""
     file = Path(output)
     texts = {file: _json(document), file.with_suffix(".yaml"): yaml.safe_dump(document, allow_unicode=True, width=120)}
-    if job_body:
-        texts[Path(job_body)] = _json(_job_body(document, job, registry, project, pipeline_root))
+    if body:
+        texts[Path(job_body)] = body
     for name in PARTS:
         alone = spec(registry, tag, component=name, settings=settings, pipeline_root=pipeline_root)
         texts[file.parent / RERUNS / f"{name}.json"] = _json(alone)
@@ -133,9 +135,17 @@ def validate(document: dict[str, Any]) -> None:
         json_format.ParseDict(executor, pb.PipelineDeploymentConfig.ExecutorSpec())
 
 
-@functools.cache  # KFP looks through the whole stack for every limit that is set
+@functools.cache
 def _compiled(component: str, settings: Settings) -> str:
-    """KFP's JSON, with the images' own names."""
+    """KFP's JSON, with the images' own names.
+
+    Compiled in a thread, whose stack is short: KFP looks through the whole stack for every limit that is set.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(_compile, component, settings).result()
+
+
+def _compile(component: str, settings: Settings) -> str:
     from kfp import compiler
 
     from pipelines.rerun import rerun, retraining

@@ -1,8 +1,10 @@
 """The compiled pipelines, checked with KFP's own protobufs."""
 
 import json
+import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,13 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 import compile as compiler
+from components.common import cli
 from components.common.errors import InputError
 from pipelines.job import Job
 from pipelines.machines import Machine
 from pipelines.steps import PARTS, STEPS, Settings
 from tests.pipelines.specs import CLUSTER, GPU, trainer_of
+from tests.pipelines.vertex_cli import Result, result_of
 
 JOB = ("--project", "my-project", "--region", "europe-west3", "--pipeline-root", "gs://my-bucket/runs")
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +28,11 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def document() -> dict:
     return compiler.spec("europe-docker.pkg.dev/shop/recs", "v7", settings=GPU)
+
+
+def compiled_here(capsys: pytest.CaptureFixture[str], *flags: str) -> Result:
+    """What the command leaves behind, called in this process."""
+    return result_of(partial(cli.run, compiler.compile_pipeline), capsys, "compile.py", *flags)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -139,11 +148,14 @@ def found(part: object, key: str) -> list[dict]:
     return [*([part] if key in part else []), *(each for item in part.values() for each in found(item, key))]
 
 
-def test_compiling_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    for name in ("one", "two"):  # processes of their own, and other hashes of strings
-        command = [sys.executable, "compile.py", "--output", str(tmp_path / name / "pipeline.json"), *JOB]
+def test_compiling_twice_gives_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def flags(name: str) -> list[str]:
         body = ["--job-body", str(tmp_path / name / "job.json"), "--parameters", "purchases=a.b.c", "products=a.b.d"]
-        subprocess.run([*command, *body], cwd=ROOT, check=True)
+        return ["--output", str(tmp_path / name / "pipeline.json"), *JOB, *body]
+
+    environment = {**os.environ, "PYTHONHASHSEED": "random"}  # other hashes of strings than in this process
+    subprocess.run([sys.executable, "compile.py", *flags("one")], cwd=ROOT, env=environment, check=True)
+    assert compiled_here(capsys, *flags("two")).code == 0
     one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
     assert one == two
     assert set(one) == {"pipeline.json", "pipeline.yaml", "job.json", *(f"reruns/{name}.json" for name in PARTS)}
@@ -204,12 +216,13 @@ def test_a_pipeline_root_is_every_run_s_default() -> None:
         (["--accelerator", "TPU_V9"], "--accelerator: found TPU_V9, expected one of NVIDIA_A100_80GB"),
     ],
 )
-def test_a_wrong_choice_is_a_sentence_and_nothing_is_written(flags: list[str], sentence: str, tmp_path: Path) -> None:
-    command = [sys.executable, "compile.py", "--output", str(tmp_path / "pipeline.json"), *flags]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {sentence}")
-    assert done.stderr.count("\n") == 1
+def test_a_wrong_choice_is_a_sentence_and_nothing_is_written(
+    flags: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = compiled_here(capsys, "--output", str(tmp_path / "pipeline.json"), *flags)
+    assert done.code == 2
+    assert done.err.startswith(f"error: {sentence}")
+    assert done.err.count("\n") == 1
     assert contents(tmp_path) == {}
 
 

@@ -2,6 +2,8 @@
 
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +33,19 @@ def run_id(out: str) -> str:
     return found[1]
 
 
+def result_of(command: Callable[[], None], capsys: pytest.CaptureFixture[str], *arguments: str) -> Result:
+    """What a command leaves behind that is called here with this process's arguments, the program's name first."""
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", list(arguments))
+        try:
+            command()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    return Result(code, *capsys.readouterr())
+
+
 class Commands:
     """Runs commands against a server, with pipelines compiled for `registry`."""
 
@@ -38,19 +53,13 @@ class Commands:
         self.server, self.folder, self.capsys = server, folder, capsys
 
     def __call__(self, *arguments: str) -> Result:
-        self.capsys.readouterr()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["pipelines.vertex", *arguments])
             for name, value in self.server.environment.items():
                 patch.setenv(name, value)
             patch.setenv("VERTEX_ENDPOINT", self.server.url)
             patch.setenv("GOOGLE_CLOUD_REGION", LOCATION)
-            try:
-                cli.run_commands(vertex.COMMANDS, vertex.ABOUT)
-                code = 0
-            except SystemExit as ended:
-                code = int(ended.code or 0)
-        return Result(code, *self.capsys.readouterr())
+            command = partial(cli.run_commands, vertex.COMMANDS, vertex.ABOUT)
+            return result_of(command, self.capsys, "pipelines.vertex", *arguments)
 
     def submit(self, *arguments: str) -> Result:
         """A submission of the whole pipeline, without estimate and preflight."""
