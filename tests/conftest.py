@@ -7,6 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests import toy_shops
+
 NAMES = ["Молоко 3,2% «Домик»", "Gouda 'jung' 48%", 'Chips "paprika"', "りんご 🍎", "two\nlines", "Crème brûlée"]
 
 
@@ -43,3 +45,9 @@ def small_log(tmp_path: Path) -> tuple[str, str]:
     for table, path in zip((purchases, products), paths, strict=True):
         pq.write_table(table, path)
     return paths
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> toy_shops.Shop:
+    """A shop where there is something to learn; read only."""
+    return toy_shops.favourites(tmp_path_factory.mktemp("shop"))

@@ -17,8 +17,9 @@ from kfp import dsl
 from components.common import feature_config as fc
 from components.common.errors import InputError
 from components.trainer.component import trainer
+from tests.toy_shops import Shop, vocabulary, write_shard
 from tests.trainer_image.cluster import tf_config
-from tests.trainer_image.conftest import Shop, vocabulary, write_shard
+from tests.trainings import without_export
 from trainer_image import ablation, inputs, loop
 from trainer_image.checkpoint import Checkpoints
 from trainer_image.inputs import Purchases
@@ -136,7 +137,9 @@ def test_each_figure_is_that_of_a_training_of_its_own(shop: Shop, tmp_path: Path
     pairs = [((42, "with"), (43, "with")), ((43, "with"), (43, "without")), ((42, "without"), (43, "without"))]
     assert all(told[one] != told[other] for one, other in pairs)  # so that none could be taken for another
     alone = {
-        (seed, which): train(shop.options(tmp_path / f"{which}{seed}", epochs=3, seed=seed, feature_config=config))
+        (seed, which): without_export(
+            shop.options(tmp_path / f"{which}{seed}", epochs=3, seed=seed, feature_config=config)
+        )
         for seed, which, config in (
             (42, "with", "feature_config.yaml"),
             (43, "with", "feature_config.yaml"),

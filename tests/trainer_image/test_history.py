@@ -1,7 +1,9 @@
 """Kind history: what is pooled, hidden and learned, and that the SavedModels answer by it."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import asdict
@@ -12,13 +14,15 @@ import numpy as np
 import pytest
 
 from components.common.errors import InputError
-from tests.trainer_image.conftest import Shop, vocabulary, write_shard
+from tests.toy_shops import Shop, in_time, vocabulary, write_shard
+from tests.trainings import Trained, without_export
 from trainer_image.train import train
 
 import tensorflow as tf  # isort: skip  # after trainer_image, which chooses Keras
 
-from trainer_image import history, losses, repeats, validation  # isort: skip
+from trainer_image import history, loop, losses, repeats, validation  # isort: skip
 from trainer_image.history import Events  # isort: skip
+from trainer_image.preemption import Preempted  # isort: skip
 
 CONFIG = "feature_config_history.yaml"
 METADATA = ("stratbuy_domain_desc", "mge_main_cat_desc")
@@ -117,19 +121,6 @@ def test_statistics_and_trends_by_hand() -> None:
     np.testing.assert_allclose(repeats.trends(found).numpy(), np.log(shares), rtol=1e-5)
 
 
-def in_time(shop: Shop, folder: Path) -> Shop:
-    """The same rows, the splits one after the other."""
-    rows, start = {}, 0
-    for split, of_split in shop.rows.items():
-        rows[split] = [{**row, "timestamp": 1_700_000_000 + 3600 * (start + i)} for i, row in enumerate(of_split)]
-        start += len(of_split)
-        write_shard(folder / split / "part-00000-of-00001.tfrecord.gz", rows[split])
-    document = json.loads(Path(shop.metadata).read_text(encoding="utf-8"))
-    document["split"] = {"method": "temporal"}
-    (folder / "metadata.json").write_text(json.dumps(document), encoding="utf-8")
-    return Shop(str(folder), shop.vocabularies, str(folder / "metadata.json"), rows, shop.products)
-
-
 @pytest.fixture(scope="module", params=["temporal", "random"])
 def trained(request: pytest.FixtureRequest, shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp(request.param)
@@ -168,12 +159,24 @@ def late(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return there._replace(rows={**there.rows, "validation": rows})
 
 
+@pytest.fixture(scope="module")
+def knowing(late: Shop, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
+    """The trained models by the last split that they know; validation is of a sample."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validation, "SCORES", 12 * 20)  # 20 of the 41 customers of validation
+        for through in ("train", "validation"):
+            model = tmp_path_factory.mktemp(through) / "model"
+            options = late.options(model, feature_config=CONFIG, epochs=2, history_through=through)
+            found[through] = Trained(model, train(options))
+    return found
+
+
 @pytest.mark.parametrize("known", [("train",), ("train", "validation")])
-def test_a_customer_is_what_was_seen_of_it(late: Shop, tmp_path: Path, known: tuple[str, ...]) -> None:
+def test_a_customer_is_what_was_seen_of_it(late: Shop, knowing: dict[str, Trained], known: tuple[str, ...]) -> None:
     """The history that is left out is that of these splits' rows, and of no other."""
-    options = late.options(tmp_path / "model", feature_config=CONFIG, epochs=2, history_through=known[-1])
-    document = train(options)
-    call, rows = signature(tmp_path / "model", "query_model"), [row for split in known for row in late.rows[split]]
+    model, document = knowing[known[-1]]
+    call, rows = signature(model, "query_model"), [row for split in known for row in late.rows[split]]
     assert document["history"] == {"through": known[-1], "purchases": len(rows)}
     last = max(row["timestamp"] for row in rows)
     mine = [row for row in rows if row["cust_person_id"] == "customer 3"]
@@ -202,13 +205,11 @@ def trends_by_hand(rows: list[dict[str, Any]], catalogue: list[str]) -> np.ndarr
     return np.column_stack([np.log((sold + 1) / (sold.sum() + 1)), lately])
 
 
-def test_knowing_more_teaches_nothing(late: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_knowing_more_teaches_nothing(late: Shop, knowing: dict[str, Trained]) -> None:
     """The weights are those of the model that knows less, though validation is of a sample; trends are not."""
-    monkeypatch.setattr(validation, "SCORES", 12 * 20)  # 20 of the 41 customers of validation
     documents, models, trends = [], [], []
-    for through in ("train", "validation"):
-        folder = tmp_path / through
-        documents.append(train(late.options(folder, feature_config=CONFIG, epochs=2, history_through=through)))
+    for folder, document in knowing.values():
+        documents.append(document)
         models.append(dict(np.load(folder / "weights.npz")))
         ids = np.array(documents[-1]["catalogue"], np.int64)
         text = {name: tf.constant([late.products[str(product)][name] for product in ids]) for name in METADATA}
@@ -251,7 +252,7 @@ def test_a_column_may_be_called_history(late: Shop, tmp_path: Path) -> None:
         "query: {features: [{kind: history}], layers: [8]}\n"
         "candidate: {features: [{kind: text, name: history, dim: 4}], layers: [8]}"
     )
-    train(there.options(tmp_path / "model", feature_config=config, epochs=1))
+    without_export(there.options(tmp_path / "model", feature_config=config, epochs=1))
     kept = np.load(tmp_path / "model" / "weights.npz")
     assert sorted(values.shape for values in (kept[name] for name in kept.files) if values.ndim == 2)[0] == (3, 4)
 
@@ -277,7 +278,7 @@ def test_histories_of_one_folder_without_splits(shop: Shop, tmp_path: Path) -> N
     (tmp_path / "vocabularies.json").write_text(json.dumps(vocabularies), encoding="utf-8")
     there = shop._replace(examples=str(tmp_path / "examples"), vocabularies=str(tmp_path / "vocabularies.json"))
     found = [
-        train(there.options(tmp_path / through, feature_config=CONFIG, epochs=1, history_through=through))
+        without_export(there.options(tmp_path / through, feature_config=CONFIG, epochs=1, history_through=through))
         for through in ("train", "validation")
     ]
     assert found[0]["history"]["purchases"] == found[0]["training"]["rows"]
@@ -338,7 +339,7 @@ def test_a_new_product_has_an_embedding(trained: Any) -> None:
 
 def test_the_same_seed_gives_the_same_model(trained: Any, tmp_path: Path) -> None:
     there, _, document = trained
-    again = train(there.options(tmp_path / "model", feature_config=CONFIG, epochs=3))
+    again = without_export(there.options(tmp_path / "model", feature_config=CONFIG, epochs=3))
     assert again["model_version"] == document["model_version"]
     assert again["metrics"] == document["metrics"]
 
@@ -346,7 +347,7 @@ def test_the_same_seed_gives_the_same_model(trained: Any, tmp_path: Path) -> Non
 def test_a_warm_start_carries_the_towers(trained: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     there, folder, document = trained
     settings = {"epochs": 1, "learning_rate": 1e-6, "warm_start_from": str(folder)}
-    again = train(there.options(tmp_path / "model", feature_config=CONFIG, **settings))
+    again = without_export(there.options(tmp_path / "model", feature_config=CONFIG, **settings))
     said = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["query", "Dense", "layers", "carried"] in said  # those of the history too, without a "but"
     metrics = [found["metrics"]["test_metrics"]["test_recall_5"] for found in (document, again)]
@@ -418,30 +419,21 @@ def test_two_devices_train_a_history_like_one(shop: Shop, tmp_path: Path) -> Non
     )  # of 200 rows: what was hidden is the same, rounding is not
 
 
-def test_a_killed_run_goes_on_to_the_same_model(trained: Any, tmp_path: Path) -> None:
+def test_a_run_that_sigterm_ended_goes_on_to_the_same_model(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """SIGTERM is seen after some steps; what is hidden depends on the number of the step, which goes on."""
     there, _, document = trained
     options = there.options(tmp_path / "model", feature_config=CONFIG, epochs=3, checkpoint_minutes=0.0)
-    command = [sys.executable, "-c", INTERRUPTED, json.dumps(asdict(options))]
-    first = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert first.returncode == 75, first.stderr
-    assert "continues from" in first.stdout
-    assert train(options)["model_version"] == document["model_version"]
+    chunk = loop.train
 
+    def interrupted(*arguments: Any) -> None:
+        chunk(*arguments)
+        os.kill(os.getpid(), signal.SIGTERM)
 
-INTERRUPTED = """
-import json, os, signal, sys
-from trainer_image import loop, main
-from trainer_image.options import Options
-from trainer_image.train import train
-from trainer_image.preemption import Preempted
-trained = loop.train
-def interrupted(*arguments):
-    trained(*arguments)
-    os.kill(os.getpid(), signal.SIGTERM)
-loop.train = interrupted
-try:
-    train(Options(**json.loads(sys.argv[1])))
-except Preempted:
-    sys.exit(75)
-"""
+    with monkeypatch.context() as patch, pytest.raises(Preempted):
+        patch.setattr(loop, "train", interrupted)
+        train(options)
+    assert "continues from" in capsys.readouterr().out
+    assert not (tmp_path / "model").exists()
+    assert without_export(options)["model_version"] == document["model_version"]

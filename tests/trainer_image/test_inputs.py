@@ -10,7 +10,7 @@ import pytest
 from components.common import feature_config as fc
 from components.common.errors import InputError
 from components.common.vocabularies import read_vocabularies
-from tests.trainer_image.conftest import Shop, write_shard
+from tests.toy_shops import Shop, write_shard
 from trainer_image import inputs
 from trainer_image.cache import Cache, opened
 from trainer_image.features import Encoder

@@ -14,7 +14,7 @@ from components.common import feature_config as fc
 from components.common.errors import InputError
 from components.common.schema import read_metadata
 from components.common.vocabularies import read_vocabularies
-from tests.trainer_image.conftest import Shop
+from tests.toy_shops import Shop
 from trainer_image import machine, preflight
 from trainer_image.model import Encoders, TwoTower
 from trainer_image.preflight import Plan, Side

@@ -4,7 +4,6 @@ The oracle is a shop whose training split holds both: trained on it from the beg
 """
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ import pytest
 from components.common import feature_config as fc
 from components.common.errors import InputError
 from components.common.vocabularies import read_vocabularies
-from tests.trainer_image.conftest import Shop, write_shard
+from tests.toy_shops import Shop, moved
+from tests.trainings import Trainings, without_export
 from trainer_image import cache, inputs, loop, refit, validation
 from trainer_image.checkpoint import Checkpoints
 from trainer_image.inputs import UNKNOWN
@@ -44,16 +44,6 @@ def both(growing: Shop, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """Its training and validation split in one, but for the product that nobody has learned of."""
     rows = [row for split in ("train", "validation") for row in growing.rows[split] if row["product_id"] != 99]
     return moved(growing, tmp_path_factory.mktemp("both"), {**growing.rows, "train": rows})
-
-
-def moved(shop: Shop, folder: Path, rows: dict[str, list[dict[str, Any]]]) -> Shop:
-    """The shop with other rows and the same vocabularies."""
-    for split, of_split in rows.items():
-        write_shard(folder / split / "part-00000-of-00001.tfrecord.gz", of_split)
-    for path in (shop.metadata, shop.vocabularies):
-        (folder / os.path.basename(path)).write_bytes(Path(path).read_bytes())
-    paths = str(folder / "vocabularies.json"), str(folder / "metadata.json")
-    return Shop(str(folder), *paths, rows, shop.products)
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
@@ -94,11 +84,14 @@ def test_together_by_hand(growing: Shop) -> None:
 
 
 @pytest.mark.parametrize("config", ["feature_config.yaml", HISTORY])
-def test_it_is_trained_on_both(growing: Shop, both: Shop, tmp_path: Path, config: str) -> None:
-    plain = train(growing.options(tmp_path / "plain", feature_config=config, epochs=1))
-    document = train(growing.options(tmp_path / "refitted", feature_config=config, epochs=1, refit=True))
-    train(both.options(tmp_path / "both", feature_config=config, epochs=1, history_through="train"))
-    found, expected, first = (weights(tmp_path / name) for name in ("refitted", "both", "plain"))
+def test_it_is_trained_on_both(growing: Shop, both: Shop, trainings: Trainings, config: str) -> None:
+    trained = {
+        "plain": trainings(growing, feature_config=config, epochs=1),
+        "refitted": trainings(growing, feature_config=config, epochs=1, refit=True),
+        "both": trainings(both, feature_config=config, epochs=1, history_through="train"),
+    }
+    plain, document = trained["plain"].document, trained["refitted"].document
+    found, expected, first = (weights(trained[name].model) for name in ("refitted", "both", "plain"))
     towers = [name for name in expected if "repeats" not in name]
     assert towers
     for name in towers:
@@ -118,9 +111,10 @@ def test_it_is_trained_on_both(growing: Shop, both: Shop, tmp_path: Path, config
         assert document["history"] == {"through": "validation", "purchases": 2380}
         epochs = document["training"]["repeats"]["best_epoch"]
         assert len(document["refit"]["repeats"]["curve"]) == document["refit"]["repeats"]["best_epoch"] == epochs
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["both", "plain", "refitted"]
+    for each in trained.values():
+        assert [path.name for path in each.model.parent.iterdir()] == ["model"]
     # Both curves lie beside the weights.
-    curves = [tmp_path / "refitted" / "logs" / name for name in ("curve.csv", "refit/curve.csv")]
+    curves = [trained["refitted"].model / "logs" / name for name in ("curve.csv", "refit/curve.csv")]
     headers = [path.read_text(encoding="utf-8").splitlines()[0] for path in curves]
     assert ["validation_recall_5" in header for header in headers] == [True, False]
 
@@ -132,14 +126,14 @@ def test_a_history_that_ends_before_what_was_learned_is_refused(growing: Shop, t
 
 
 def test_a_warm_start_from_it_says_what_it_knows(
-    growing: Shop, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    growing: Shop, tmp_path: Path, trainings: Trainings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """What it has learned of the validation split makes validation Recall look better than it is."""
-    for refitted in (False, True):
-        model = tmp_path / f"refitted {refitted}"
-        train(growing.options(model, epochs=1, refit=refitted))
+    config = "feature_config.yaml"
+    for refitted, changes in ((False, {}), (True, {"refit": True})):
+        model = trainings(growing, feature_config=config, epochs=1, **changes).model
         capfd.readouterr()
-        train(growing.options(tmp_path / f"after {refitted}", epochs=1, warm_start_from=str(model)))
+        without_export(growing.options(tmp_path / f"after {refitted}", epochs=1, warm_start_from=str(model)))
         assert ("it has learned from its validation split too" in capfd.readouterr().out) is refitted
 
 
@@ -147,14 +141,14 @@ def test_a_refit_that_collapses_says_so(
     growing: Shop, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(validation, "COLLAPSED", 10.0)  # as if any two embeddings were one
-    train(growing.options(tmp_path / "model", epochs=1, refit=True))
+    without_export(growing.options(tmp_path / "model", epochs=1, refit=True))
     said = capfd.readouterr().err
     assert said.count("the model has collapsed") == 2, said  # the first training, and the refit
 
 
 def test_a_refit_that_was_ended_goes_on(growing: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the first training is repeated, nor the second one's first epoch."""
-    whole = train(growing.options(tmp_path / "whole", epochs=3, patience=3, refit=True))
+    whole = without_export(growing.options(tmp_path / "whole", epochs=3, patience=3, refit=True))
     assert whole["metrics"]["best_epoch"] > 1
     options, end_epoch, trained = (
         growing.options(tmp_path / "model", epochs=3, patience=3, refit=True),
@@ -172,9 +166,9 @@ def test_a_refit_that_was_ended_goes_on(growing: Shop, tmp_path: Path, monkeypat
     monkeypatch.setattr(loop, "end_epoch", counted)
     monkeypatch.setattr(Checkpoints, "is_due", lambda _, epoch_ended: epoch_ended)
     with pytest.raises(KeyboardInterrupt):
-        train(options)
+        without_export(options)
     assert not (tmp_path / "model").exists()
-    again = train(options)
+    again = without_export(options)
     assert trained == 5 + whole["metrics"]["best_epoch"] - 1
     assert again["model_version"] == whole["model_version"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "whole"]
@@ -185,7 +179,7 @@ def test_other_queries_in_validation(growing: Shop, tmp_path: Path) -> None:
     rows = [{**row, "city": "Köln"} for row in growing.rows["validation"]]
     there = moved(growing, tmp_path / "shop", {**growing.rows, "validation": rows})
     config = HISTORY.replace("{kind: history}", "{kind: history}, {kind: text, name: city}")
-    train(there.options(tmp_path / "first", feature_config=config, epochs=1))
+    without_export(there.options(tmp_path / "first", feature_config=config, epochs=1))
     with pytest.raises(InputError, match="different queries of 41 customers"):
         train(there.options(tmp_path / "model", feature_config=config, epochs=1, refit=True))
     assert not (tmp_path / "model").exists()
@@ -198,7 +192,7 @@ def test_a_run_may_go_on_with_or_without_it(shop: Shop) -> None:
     assert plain.hyperparameters == refitted.hyperparameters
 
 
-def test_the_document_is_json(growing: Shop, tmp_path: Path) -> None:
-    document = train(growing.options(tmp_path / "model", epochs=1, refit=True))
-    written = json.loads((tmp_path / "model" / "model_metadata.json").read_text(encoding="utf-8"))
+def test_the_document_is_json(growing: Shop, trainings: Trainings) -> None:
+    model, document = trainings(growing, feature_config="feature_config.yaml", epochs=1, refit=True)
+    written = json.loads((model / "model_metadata.json").read_text(encoding="utf-8"))
     assert written == document

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.toy_shops import Shop
 from tests.trainer_image import fifty_steps
 from tests.trainer_image.cluster import ROOT, run_cluster
-from tests.trainer_image.conftest import Shop
 
 pytestmark = pytest.mark.slow
 CLOSE = {"sgd": 1e-5, "adam": 1e-4, "lazy": 1e-4}

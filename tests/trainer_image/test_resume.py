@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from components.common.errors import InputError
-from tests.trainer_image.conftest import Shop
+from tests.toy_shops import Shop
 from trainer_image.options import Options
 from trainer_image.train import train
 

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from components.common.errors import InputError
-from tests.trainer_image.conftest import Shop
+from tests.toy_shops import Shop
+from tests.trainings import without_export
 from trainer_image.train import train
 
 
@@ -75,14 +76,15 @@ def test_metadata_keeps_its_contract(trained: tuple[Path, dict[str, Any]]) -> No
 
 def test_the_same_seed_gives_the_same_model(shop: Shop, tmp_path: Path) -> None:
     first, second, other = (
-        train(shop.options(tmp_path / name, epochs=2, seed=seed)) for name, seed in (("a", 1), ("b", 1), ("c", 2))
+        without_export(shop.options(tmp_path / name, epochs=2, seed=seed))
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert first["model_version"] == second["model_version"] != other["model_version"]
     assert first["metrics"] == second["metrics"]
 
 
 def test_in_batch_loss_learns_too(shop: Shop, tmp_path: Path) -> None:
-    document = train(shop.options(tmp_path / "model", epochs=12, loss="in-batch"))
+    document = without_export(shop.options(tmp_path / "model", epochs=12, loss="in-batch"))
     assert document["metrics"]["test_metrics"]["test_recall_5"] > 0.7
 
 

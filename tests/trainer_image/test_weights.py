@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from components.common.errors import InputError
-from tests.trainer_image.test_warm_start import CONFIG, build, kernels, rows, vocabulary
+from tests.trainer_image.known_weights import CONFIG, build, kernels, rows, vocabulary
 from trainer_image import warm_start, weights
 from trainer_image.model import TwoTower
 

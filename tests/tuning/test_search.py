@@ -18,10 +18,10 @@ from components.common import feature_config as fc
 from components.common import staging
 from components.common.errors import InputError
 from pipelines import parameters
-from tests.trainer_image.conftest import Shop
+from tests.toy_shops import Shop
 from trainer_image.options import Options
 from tuning import search, studies, trainer
-from tuning.search import Search
+from tuning.options import Search
 
 SPACE = """
 learning_rate: {low: 0.001, high: 0.1, log: true}

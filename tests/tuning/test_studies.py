@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from components.common import feature_config as fc
 from components.common.errors import InputError
-from tests.trainer_image.conftest import Shop
+from tests.toy_shops import Shop
 from tuning import studies
 from tuning.space import Settings
 from tuning.studies import Study

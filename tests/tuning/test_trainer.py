@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tyro
 
-from tests.trainer_image.conftest import Shop
+from tests.toy_shops import Shop
 from trainer_image.options import Options
 from tuning import trainer
 
