@@ -20,6 +20,7 @@ from trainer_image.history import Events, History, Pairs
 from trainer_image.inputs import Purchases, ranges
 from trainer_image.model import TwoTower
 from trainer_image.repeats import Repeats, Statistics
+from trainer_image.steps import traced_once
 
 MOMENTS, EARLIEST, AHEAD = 12, 0.4, 0.1  # of the training period
 HIDDEN_MOMENTS, HIDDEN_SHARE = 8, 0.2
@@ -220,7 +221,6 @@ def _step(network: Repeats, candidates: tf.Tensor) -> tuple[Callable[..., float]
     optimizer.build(weights)
     averages = [tf.Variable(weight, trainable=False) for weight in weights]
 
-    @tf.function(reduce_retracing=True)
     def train(
         queries: tf.Tensor,
         row: tf.Tensor,
@@ -242,8 +242,10 @@ def _step(network: Repeats, candidates: tf.Tensor) -> tuple[Callable[..., float]
             average.assign(kept * average + (1.0 - kept) * weight)
         return loss
 
+    traced = traced_once(train, lengths=1)
+
     def step(*batch: Any) -> float:
-        return float(train(*tf.nest.map_structure(tf.convert_to_tensor, batch)))
+        return float(traced(*tf.nest.map_structure(tf.convert_to_tensor, batch)))
 
     return step, averages
 

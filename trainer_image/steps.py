@@ -104,28 +104,38 @@ def training_step(
             total += distribution.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
         return total
 
-    traced: Any = None
+    traced = traced_once(steps_of, lengths=2)  # of steps, and of what is padded in each
 
     def train(shares: Sequence[Batch], steps: int) -> float:
-        nonlocal traced
-        batches = distributed(shares, distribution)
-        if traced is None:
-            traced = tf.function(steps_of, input_signature=(_of_any_length(batches), tf.TensorSpec([], tf.int32)))
-        return float(traced(batches, tf.constant(steps)))
+        return float(traced(distributed(shares, distribution), tf.constant(steps)))
 
     return train
 
 
-def _of_any_length(batches: Any) -> Any:
-    """The type of distributed Batches of however many steps, queries, pairs and candidates.
+def traced_once(function: Callable[..., Any], lengths: int) -> Callable[..., Any]:
+    """Returns a tf.function that is traced at its first call alone, whatever the lengths of later arguments.
 
-    The last chunk of an epoch has fewer steps than the others, and no chunk is padded like the one before: a function
-    of one chunk's own shapes would be traced once more for the next, in two to three seconds.
+    No two chunks of steps are padded alike, and the last of an epoch has fewer steps. `reduce_retracing` sees that at
+    the second call and traces again, which takes two to three seconds.
+
+    Args:
+        function: Of tensors, or of distributed ones.
+        lengths: How many of their first dimensions differ from call to call.
     """
-    spec = tf.nest.map_structure(tf.type_spec_from_value, batches)
-    return tf.nest.map_structure(
-        lambda part: tf.TensorSpec([None, None, *part.shape[2:]], part.dtype), spec, expand_composites=True
-    )
+    traced: Any = None
+
+    def open_ended(part: tf.TensorSpec) -> tf.TensorSpec:
+        return tf.TensorSpec([None] * min(lengths, part.shape.rank) + part.shape[lengths:].as_list(), part.dtype)
+
+    def call(*arguments: Any) -> Any:
+        nonlocal traced
+        if traced is None:
+            types = tf.nest.map_structure(tf.type_spec_from_value, arguments)
+            signature = tf.nest.map_structure(open_ended, types, expand_composites=True)
+            traced = tf.function(function, input_signature=signature)
+        return traced(*arguments)
+
+    return call
 
 
 def local_replicas(distribution: tf.distribute.Strategy) -> list[int]:
