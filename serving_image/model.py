@@ -150,7 +150,8 @@ def _load(folder: str) -> Any:
     if not os.path.exists(storage.join(folder, "saved_model.pb")):
         raise InputError(folder, "no saved_model.pb", "a release of the Exporter, or its saved_model", EXPORT_AGAIN)
     try:
-        return tf.saved_model.load(folder)
+        with storage.plain(folder) as path:
+            return tf.saved_model.load(path)
     except (OSError, ValueError, DecodeError, tf.errors.OpError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(folder, f"damage ({reason})", "a readable SavedModel", EXPORT_AGAIN) from error

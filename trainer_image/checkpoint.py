@@ -88,15 +88,15 @@ class Checkpoints:
 
     def paths(self) -> list[str]:
         """Oldest first."""
-        return storage.list_files(storage.join(self.folder, "step-*.npz"))
+        return storage.list_folder(self.folder, "step-*.npz")
 
     def remove(self) -> None:
         """Removes what runs wrote, and local folders that then are empty: the user may keep other things there."""
         for written in WRITTEN:
-            for path in storage.list_files(storage.join(self.folder, written)):
+            for path in storage.list_folder(self.folder, written):
                 storage.remove(path)
         if not storage.is_remote(self.folder):
-            ablations = storage.list_files(storage.join(self.folder, ABLATION, "seed-*"))
+            ablations = storage.list_folder(self.folder, f"{ABLATION}/seed-*")
             others = (storage.join(self.folder, name) for name in (ABLATION, REFIT, f"{LOGS}/{REFIT}", LOGS))
             for folder in (*ablations, *others, self.folder):
                 with contextlib.suppress(OSError):  # not empty, or not there

@@ -29,7 +29,7 @@ def shards(folder: str) -> list[str]:
     Raises:
         InputError: the folder holds none.
     """
-    files = storage.list_files(storage.join(folder, SHARDS))
+    files = storage.list_folder(folder, SHARDS)
     if not files:
         raise InputError(folder, f"no {SHARDS}", "the shards of a split", "Check the path, or run the DataExtractor.")
     return files

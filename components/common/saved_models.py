@@ -44,7 +44,8 @@ class SavedModel:
         if not os.path.exists(storage.join(self.path, "saved_model.pb")):
             raise InputError(self.path, "no saved_model.pb", f"the {name} of the Trainer", TRAIN_AGAIN)
         try:
-            self.loaded = tf.saved_model.load(self.path)  # kept: a signature does not keep its variables alive
+            with storage.plain(self.path) as path:
+                self.loaded = tf.saved_model.load(path)  # kept: a signature does not keep its variables alive
         except (OSError, ValueError, DecodeError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(self.path, f"damage ({reason})", "a readable SavedModel", TRAIN_AGAIN) from error

@@ -23,17 +23,21 @@ def staged(path: str) -> Iterator[str]:
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
-        fs, inner = fsspec.core.url_to_fs(path)
-        name = os.path.basename(inner.rstrip("/"))
-        is_glob = "*" in inner
-        matches = storage.list_files(path) if is_glob else []
-        if not (matches or (not is_glob and storage.exists(path))):
+        fs, inner = fsspec.core.url_to_fs(path.rstrip("/"))
+        target = storage.join(folder, os.path.basename(inner))
+        with explained(path):
+            # One by one: fsspec would take what is in brackets in a name for a pattern.
+            if storage.exists(path):
+                copies = {file: target + file.removeprefix(inner) for file in fs.find(inner)}
+            else:
+                files = (fs._strip_protocol(file) for file in storage.list_files(path))
+                copies = {file: storage.join(folder, os.path.basename(file)) for file in files}
+        if not copies:
             remedy = "Check the path and your permissions."
             raise InputError(path, "nothing there", "a file, folder or glob", remedy)
-        target = folder if is_glob else storage.join(folder, name)
         with explained(path), progress.shown(f"Copying {path}", unit="files"):
-            fs.get(matches or inner, target, recursive=not is_glob, callback=_Files())
-        yield storage.join(folder, name)
+            fs.get(list(copies), list(copies.values()), callback=_Files())
+        yield target
 
 
 class _Files(fsspec.Callback):

@@ -1,6 +1,7 @@
 """Local and gs:// paths in one way, through fsspec; artifacts appear whole or not at all."""
 
 import contextlib
+import glob
 import json
 import os
 import tempfile
@@ -32,10 +33,36 @@ def exists(path: str) -> bool:
 
 
 def list_files(pattern: str) -> list[str]:
-    """Paths that match a glob, sorted, in the form they were asked for (local or gs://)."""
-    with explained(pattern):
-        fs, inner = fsspec.core.url_to_fs(pattern)
-        return sorted(fs.unstrip_protocol(p) if is_remote(pattern) else p for p in _glob(fs, inner))
+    """Paths that match a glob, sorted, in the form they were asked for (local or gs://).
+
+    What is there under a name is meant by it: in my[1]/*.parquet the brackets are no glob where a folder is called so.
+    """
+    if not is_remote(pattern):
+        pattern = os.path.abspath(os.path.expanduser(pattern))
+    named, rest = _named(pattern)
+    return list_folder(named, rest) if rest else [named] if exists(named) else []
+
+
+def list_folder(folder: str, pattern: str) -> list[str]:
+    """Paths in a folder, whose own name is no pattern, that match a glob relative to it, sorted."""
+    if not is_remote(folder):
+        found = glob.glob(pattern, root_dir=folder, recursive=True, include_hidden=True)
+        return sorted(join(folder, path) for path in found)
+    with explained(folder):
+        fs, inner = fsspec.core.url_to_fs(folder)
+        return sorted(fs.unstrip_protocol(path) for path in _glob(fs, join(glob.escape(inner), pattern)))
+
+
+@contextlib.contextmanager
+def plain(folder: str) -> Iterator[str]:
+    """Yields a local folder under a name without patterns: TensorFlow looks for a SavedModel's variables by a glob."""
+    if not set(folder) & set("*?[\\"):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as beside:
+        link = join(beside, "folder")
+        os.symlink(os.path.abspath(folder), link)
+        yield link
 
 
 def read_text(path: str, what: str) -> str:
@@ -143,7 +170,10 @@ def remove(path: str) -> None:
     """Removes a file or folder, if there is one."""
     with explained(path), contextlib.suppress(FileNotFoundError):
         fs, inner = fsspec.core.url_to_fs(path)
-        fs.rm(inner, recursive=True)
+        if is_remote(path) and glob.has_magic(inner):
+            _remove_files(fs, fs.find(inner))
+        else:
+            fs.rm(inner, recursive=True)
 
 
 def publish_file(path: str, text: str) -> None:
@@ -181,6 +211,15 @@ def _beside(path: str) -> Iterator[str]:
         with explained(path):
             work = stack.enter_context(partial.folder(path))
         yield work
+
+
+def _named(pattern: str) -> tuple[str, str]:
+    """The beginning of a glob up to the first part that is a pattern and not the name of something; and the rest."""
+    parts = pattern.split("/")
+    for length, part in enumerate(parts):
+        if glob.has_magic(part) and not exists("/".join(parts[: length + 1])):
+            return "/".join(parts[:length]), "/".join(parts[length:])
+    return pattern, ""
 
 
 def _glob(fs: fsspec.AbstractFileSystem, pattern: str) -> list[str]:
@@ -230,4 +269,9 @@ def _clear(path: str) -> None:
         for deep in (False, True):
             group = [join(inner, name) for name in files if ("/" in name) is deep]
             if group:
-                fs.rm(group)
+                _remove_files(fs, group)
+
+
+def _remove_files(fs: fsspec.AbstractFileSystem, files: list[str]) -> None:
+    """Removes files by their names, in which fsspec looks for patterns."""
+    fs.rm([glob.escape(file) for file in files])

@@ -124,7 +124,7 @@ def _write(
         for name, part in splits.items():
             if written[name] != part["rows"]:
                 raise RuntimeError(f"{folder}/{name}: wrote {written[name]} of {part['rows']} rows")
-            part["shards"] = len(storage.list_files(storage.join(folder, name, SHARDS)))
+            part["shards"] = len(storage.list_folder(storage.join(folder, name), SHARDS))
         data_report.write(folder, report)
         storage.write_json(storage.join(folder, schema.METADATA), metadata)
 

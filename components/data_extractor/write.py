@@ -91,7 +91,7 @@ def _expect_own_shards(folder: str, streams: int) -> None:
     """Another run's workers may have gone on writing into the folder that this run took over."""
     own = {_shard(number, streams) for number in range(streams)}
     for split in schema.SPLITS:
-        for path in storage.list_files(storage.join(folder, split, SHARDS)):
+        for path in storage.list_folder(storage.join(folder, split), SHARDS):
             if path.rpartition("/")[2] not in own:
                 expected = f"shards of the {streams} streams of this run alone"
                 raise InputError(path, "a shard of another run", expected, "Wait until that run has ended, and rerun.")

@@ -12,7 +12,7 @@ from tests.serving_image import shop, stand_in
 
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder: Path = tmp_path_factory.mktemp("served") / "release"
+    folder: Path = tmp_path_factory.mktemp("served") / "release [v1]"  # a name that TensorFlow takes for a pattern
     folder.mkdir()
     return stand_in.write_known(
         folder, shop.CUSTOMERS, shop.CANDIDATES, shop.TABLE, metrics={"recall_10": {"value": 0.25}}

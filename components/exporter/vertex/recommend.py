@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from components.common import storage
 from components.common.errors import InputError
 from components.common.schema import REQUEST
 from components.exporter.signatures import CATEGORY, EXCLUDE, EXCLUDING, IDS, NO_PRODUCT, RECOMMEND, SCORES, K
@@ -36,7 +37,8 @@ class Recommender:
         self.folder, self.excluding = folder, excluding
         if not os.path.exists(os.path.join(folder, "saved_model.pb")):
             raise InputError(folder, "no saved_model.pb", "the saved_model of the Exporter", EXPORT_AGAIN)
-        self.loaded = tf.saved_model.load(folder)  # kept: a signature does not keep its variables alive
+        with storage.plain(folder) as path:
+            self.loaded = tf.saved_model.load(path)  # kept: a signature does not keep its variables alive
         name = EXCLUDING if excluding else RECOMMEND
         wanted = {K, EXCLUDE, CATEGORY} if excluding else {K}
         signature = self.loaded.signatures.get(name)

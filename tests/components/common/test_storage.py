@@ -13,14 +13,17 @@ import pytest
 from components.common import staging, storage
 from components.common.errors import InputError
 
+NAME = "my shop [v1] a*b?"  # what globs take for patterns, in a folder's name
+
 
 @pytest.fixture(params=["local", "remote"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "local":
-        yield str(tmp_path)
+        (tmp_path / NAME).mkdir()
+        yield str(tmp_path / NAME)
         return
     path = f"memory://bucket-{uuid.uuid4().hex}"
-    yield path
+    yield f"{path}/{NAME}"
     storage.remove(path)
 
 
@@ -70,6 +73,54 @@ def test_a_foreign_remote_folder_is_not_emptied() -> None:
     storage.remove(path)
 
 
+def test_a_folder_is_listed_by_a_glob_that_is_not_in_its_name(root: str) -> None:
+    for name in ("part-1", "part-2", "other", "deep/part-3", "part-4.gz/part-5"):
+        storage.publish_file(f"{root}/examples/{name}", name)
+    found = storage.list_folder(f"{root}/examples", "part-?")
+    assert [storage.read_text(path, "a file") for path in found] == ["part-1", "part-2"]
+    (found_deep,) = storage.list_folder(f"{root}/examples", "de*/part-*")
+    assert storage.read_text(found_deep, "a file") == "deep/part-3"
+    assert storage.list_folder(f"{root}/nothing", "part-*") == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("my [v1]/*.gz", ["my [v1]/a.gz", "my [v1]/b[1].gz"]),
+        ("my [v1]/b[1].gz", ["my [v1]/b[1].gz"]),  # the name of a file
+        ("my [v1]/[a].gz", ["my [v1]/a.gz"]),  # no file is called so
+        ("my [uv]/*.gz", ["my v/a.gz"]),  # no folder is called so
+        ("*/a.gz", ["my [v1]/a.gz", "my v/a.gz"]),
+        ("my v", ["my v"]),
+        ("my v/a.g", []),
+        ("my [w]/*", []),
+    ],
+)
+def test_a_name_that_is_there_is_no_pattern(root: str, pattern: str, expected: list[str]) -> None:
+    for name in ("my [v1]/a.gz", "my [v1]/b[1].gz", "my v/a.gz"):
+        storage.publish_file(f"{root}/{name}", name)
+    assert [path.partition(f"{NAME}/")[2] for path in storage.list_files(f"{root}/{pattern}")] == expected
+
+
+@pytest.mark.parametrize("name", ["my [v1]", "my v"])
+def test_a_remote_folder_is_staged_and_removed_whatever_it_is_called(name: str) -> None:
+    bucket = f"memory://bucket-{uuid.uuid4().hex}"
+    for folder in ("my [v1]", "my v"):
+        for file in ("metadata.json", "train/part-[0]"):
+            storage.publish_file(f"{bucket}/{folder}/{file}", f"{folder}/{file}")
+    with staging.staged(f"{bucket}/{name}") as local:
+        assert Path(local, "train", "part-[0]").read_text() == f"{name}/train/part-[0]"
+        assert Path(local, "metadata.json").read_text() == f"{name}/metadata.json"
+    with staging.staged(f"{bucket}/{name}/train/part-[0]") as local:
+        assert Path(local).read_text() == f"{name}/train/part-[0]"
+    storage.remove(f"{bucket}/{name}")
+    assert not files(f"{bucket}/{name}")
+    assert len(files(bucket)) == 2
+    storage.remove(bucket)
+    with pytest.raises(InputError, match="nothing there"), staging.staged(f"{bucket}/{name}"):
+        pytest.fail("the block must not run")
+
+
 def test_a_remote_glob_is_staged() -> None:
     path = f"memory://bucket-{uuid.uuid4().hex}/shards"
     for number in range(2):
@@ -88,7 +139,7 @@ def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
 @pytest.fixture
 def folder() -> Iterator[str]:
     """A path in a bucket, with a neighbour whose name begins alike."""
-    path = f"memory://bucket-{uuid.uuid4().hex}/artifact"
+    path = f"memory://bucket-{uuid.uuid4().hex} [1]/artifact"
     storage.publish_file(f"{path}2/keep.txt", "years of work")
     yield path
     assert storage.exists(f"{path}2/keep.txt")
