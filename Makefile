@@ -19,16 +19,21 @@ run: $(VENV)/ready  ## the whole pipeline on the demo data; ARGS="--split random
 tune: $(VENV)/ready  ## searches better settings than those of the newest `make run`; ARGS="--trials 50" and so on (about an hour)
 	$(BIN)/python -m demo.tune $(ARGS)
 
-test: lint  ## linters, type checker and all fast tests
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+# A module's tests stay together, in one of two processes, so that they share what they have trained or started.
+PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+
+test: $(VENV)/ready  ## linters, type checker and all fast tests; ARGS="-k trainer -p no:randomly"
+	@$(MAKE) --no-print-directory lint >$(VENV)/lint.log 2>&1 & lint=$$!; \
+	$(PYTEST) -m "not slow" $(ARGS); tests=$$?; \
+	wait $$lint; linted=$$?; cat $(VENV)/lint.log; exit $$(( tests ? tests : linted ))
 
 test-slow: $(VENV)/ready  ## the tests that take longer
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(PYTEST) -m slow $(ARGS)
 
 lint: $(VENV)/ready  ## ruff and mypy
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
 bench-data: $(VENV)/ready  ## the data plane beside the obvious Beam pipelines: rows/s, memory (about ten minutes)
 	$(BIN)/python -m benchmarks.data $(ARGS)
