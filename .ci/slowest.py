@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
-"""Prints the slowest tests of JUnit reports: `.ci/slowest COUNT REPORT...`."""
+"""Prints the slowest tests of JUnit reports: `python .ci/slowest.py COUNT REPORT...`."""
 
 import sys
-from xml.etree import ElementTree  # noqa: S405  pytest wrote them
+from xml.etree import ElementTree
 
 count, reports = int(sys.argv[1]), sys.argv[2:]
 cases = [case for report in reports for case in ElementTree.parse(report).iter("testcase")]  # noqa: S314
