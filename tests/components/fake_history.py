@@ -62,6 +62,7 @@ class HistoryQuery(tf.Module):
 
         self.serve = tf.function(
             serve,
+            autograph=False,
             input_signature=[
                 tf.TensorSpec([None], tf.string, "cust_person_id"),
                 tf.TensorSpec([None], tf.float32, "revenue"),
@@ -87,12 +88,16 @@ class HistoryQuery(tf.Module):
         }
 
 
+def unaltered(outputs: Tensors) -> Tensors:
+    return outputs
+
+
 def write_model(
     folder: Path,
     scores: Mapping[str, Iterable[float]] = fake_model.SCORES,
     catalogue: list[int] = fake_model.CATALOGUE,
     histories: Mapping[str, History] = HISTORIES,
-    alter: Callable[[Tensors], Tensors] = lambda outputs: outputs,
+    alter: Callable[[Tensors], Tensors] = unaltered,
     **more: Any,
 ) -> str:
     """Writes model/.
@@ -104,7 +109,9 @@ def write_model(
         alter: Changes what the query model returns.
         more: For fake_model.
     """
-    path = fake_model.write_model(folder, scores, catalogue, **more)
-    module = HistoryQuery(scores, catalogue, histories, alter)
-    tf.saved_model.save(module, str(folder / "query_model"), {"serving_default": module.serve})
+    path = fake_model.write_model(folder, scores, catalogue, query_model=False, **more)
+    rows = np.array([list(row) for row in scores.values()], "f4")
+    known = tuple((customer, tuple(history)) for customer, history in histories.items())
+    content = (fake_model.contents(list(scores), rows), tuple(catalogue), known, alter)
+    fake_model.save(folder / "query_model", content, lambda: HistoryQuery(scores, catalogue, histories, alter))
     return path

@@ -1,8 +1,10 @@
 """A world small enough to rank by hand: examples, vocabularies, and SavedModels whose scores are given."""
 
 import json
+import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,10 @@ CITIES = {"cyd": "Köln", "dan": "Bonn"}  # everybody else is of Ulm
 SCORES = {"ann": [4, 3, 2, 1], "bob": [1, 1, 1, 1], "cyd": [0, 1, 2, 3], "dan": [1, 2, 2, 0]}
 
 
+_ORIGINALS = tempfile.TemporaryDirectory()  # goes with this process
+_WRITTEN: dict[Hashable, Path] = {}
+
+
 class Lookup(tf.Module):
     """Rows of a table by key; what the table does not hold gets zeros."""
 
@@ -56,7 +62,7 @@ class Query(tf.Module):
             tf.TensorSpec([None], tf.float32, "revenue"),
         )
         further = {column: tf.TensorSpec([None], tf.string, column)} if column else {}
-        self.serve = tf.function(self.embed).get_concrete_function(customer, revenue, **further)
+        self.serve = tf.function(self.embed, autograph=False).get_concrete_function(customer, revenue, **further)
 
     def embed(self, cust_person_id: tf.Tensor, revenue: tf.Tensor, **further: tf.Tensor) -> dict[str, tf.Tensor]:
         nothing: tf.Tensor = sum(
@@ -72,10 +78,11 @@ class Candidate(tf.Module):
         self.lookup = lookup
 
     @tf.function(
+        autograph=False,
         input_signature=[
             tf.TensorSpec([None], tf.int64, "product_id"),
             tf.TensorSpec([None], tf.string, "stratbuy_domain_desc"),
-        ]
+        ],
     )
     def serve(self, product_id: tf.Tensor, stratbuy_domain_desc: tf.Tensor) -> dict[str, tf.Tensor]:
         nothing = 0.0 * tf.cast(tf.strings.length(stratbuy_domain_desc), tf.float32)
@@ -90,10 +97,11 @@ class Retriever(tf.Module):
         self.product_ids = tf.constant(product_ids, tf.int64)
 
     @tf.function(
+        autograph=False,
         input_signature=[
             tf.TensorSpec([None], tf.string, "cust_person_id"),
             tf.TensorSpec([None], tf.float32, "revenue"),
-        ]
+        ],
     )
     def serve(self, cust_person_id: tf.Tensor, revenue: tf.Tensor) -> dict[str, tf.Tensor]:
         embedding = self.query(cust_person_id) + 0 * revenue[:, None]
@@ -106,9 +114,9 @@ def write_model(
     scores: Mapping[str, Iterable[float]] = SCORES,
     catalogue: list[int] = CATALOGUE,
     candidates: np.ndarray | None = None,
-    index: list[int] | None = None,
     k: int = 3,
     query_column: str = "",
+    query_model: bool = True,
     **metadata: Any,
 ) -> str:
     """Writes model/.
@@ -118,25 +126,53 @@ def write_model(
         scores: Customer to query embedding [D].
         catalogue: Product ids in the order of the index.
         candidates: Candidate embeddings [N, D]; by default the identity, so that query embeddings are the scores.
-        index: Product ids that saved_model gives to the candidates, if not the catalogue.
         k: How many products saved_model returns.
         query_column: A text column that the query tower reads besides.
+        query_model: Whether there is one.
         metadata: Further keys of model_metadata.json.
     """
     candidates = np.eye(len(catalogue)) if candidates is None else candidates
-    query = Lookup(tf.constant(list(scores)), np.array([list(row) for row in scores.values()], "f4"))
-    candidate = Lookup(tf.constant(catalogue, tf.int64), candidates)
-    modules: dict[str, Query | Candidate | Retriever] = {
-        "query_model": Query(query, query_column),
-        "candidate_model": Candidate(candidate),
+    customers, rows = list(scores), np.array([list(row) for row in scores.values()], "f4")
+    query, candidate = contents(customers, rows), contents(catalogue, candidates)
+
+    def lookup() -> Lookup:
+        return Lookup(tf.constant(customers), rows)
+
+    modules: dict[str, tuple[Hashable, Callable[[], Query | Candidate | Retriever]]] = {
+        "query_model": ((query, query_column), lambda: Query(lookup(), query_column)),
+        "candidate_model": (candidate, lambda: Candidate(Lookup(tf.constant(catalogue, tf.int64), candidates))),
+        "saved_model": ((query, candidate, k), lambda: Retriever(lookup(), candidates, catalogue, k)),
     }
-    if query.rows.shape[1] == candidates.shape[1]:
-        modules["saved_model"] = Retriever(query, candidates, index or catalogue, k)
-    for name, module in modules.items():
-        tf.saved_model.save(module, str(folder / name), {"serving_default": module.serve})
+    if not query_model:
+        del modules["query_model"]
+    if rows.shape[1] != candidates.shape[1]:
+        del modules["saved_model"]
+    for name, (content, module) in modules.items():
+        save(folder / name, content, module)
     document = {"model_version": "v1", "catalogue": [str(product) for product in catalogue], **metadata}
     (folder / "model_metadata.json").write_text(json.dumps(document), encoding="utf-8")
     return str(folder)
+
+
+def contents(names: list[Any], rows: np.ndarray) -> Hashable:
+    """What tells one table from another."""
+    return tuple(names), rows.shape, rows.astype("f4").tobytes()
+
+
+def save(folder: Path, content: Hashable, module: Callable[[], Any]) -> None:
+    """Writes the SavedModel of a module that has `serve`; one of the same content is written once, and copied.
+
+    Args:
+        folder: Where.
+        content: What tells the SavedModel from others of that name.
+        module: Makes the module.
+    """
+    key = folder.name, content
+    if key not in _WRITTEN:
+        made = module()
+        _WRITTEN[key] = Path(_ORIGINALS.name) / str(len(_WRITTEN))
+        tf.saved_model.save(made, str(_WRITTEN[key]), {"serving_default": made.serve})
+    shutil.copytree(_WRITTEN[key], folder)
 
 
 def write_examples(

@@ -1,6 +1,9 @@
 """Served models of the fake world, right and wrong ones."""
 
+import functools
 import json
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,7 @@ def write_evaluation(folder: Path, recall: dict[str, float] = RECALL, **changes:
     return str(folder)
 
 
+@functools.cache
 def towers(model: str) -> tuple[saved_models.SavedModel, saved_models.SavedModel]:
     return saved_models.SavedModel(model, "query_model"), saved_models.SavedModel(model, "candidate_model")
 
@@ -46,21 +50,52 @@ def catalogue_of(model: str, examples: str) -> Catalogue:
     return catalogue.read(ids, towers(model)[1], schema.read_metadata(path)["products"], path)
 
 
+_RIGHT = tempfile.TemporaryDirectory()  # goes with this process
+
+
+@functools.cache
+def right(model: str, examples: str) -> str:
+    """A release as the Exporter builds it, without warm-up requests: written once for a model, to be read only."""
+    folder = tempfile.mkdtemp(dir=_RIGHT.name)
+    products = catalogue_of(model, examples)
+    serving_model.write(f"{folder}/saved_model", ServingModel(*towers(model), products))
+    return folder
+
+
+@functools.cache
+def requests(model: str, examples: str) -> list[warmup.Request]:
+    """One warm-up request of every signature."""
+    written = saved_models.SavedModel(right(model, examples), "saved_model")
+    customers = {"cust_person_id": np.array([b"ann"], object), "revenue": np.array([3], np.float32)}
+    names = (*SIGNATURES, *(["recommend_from_history"] if queries.has_history(towers(model)[0]) else []))
+    return warmup.of({name: written.another(name) for name in names}, customers, catalogue_of(model, examples))
+
+
 def build(
     folder: Path,
     model: str,
     examples: str,
-    alter: Callable[[Catalogue], Catalogue] = lambda products: products,
+    alter: Callable[[Catalogue], Catalogue] | None = None,
     kind: type[ServingModel] = ServingModel,
     warm: bool = True,
+    warm_as: str = "",
 ) -> str:
-    """Writes folder/saved_model as the Exporter does, perhaps of another catalogue or another class; returns folder."""
-    products = alter(catalogue_of(model, examples))
-    serving_model.write(str(folder / "saved_model"), kind(*towers(model), products))
+    """Writes folder/saved_model as the Exporter does, and returns folder.
+
+    Args:
+        folder: Where.
+        model, examples: What it is built from.
+        alter: Makes another catalogue of it.
+        kind: Another class.
+        warm: Whether there are warm-up requests.
+        warm_as: The model whose requests they are, if not its own: of one with the same inputs they are the same.
+    """
+    path = str(folder / "saved_model")
+    if alter is None and kind is ServingModel:
+        shutil.copytree(f"{right(model, examples)}/saved_model", path)
+    else:
+        products = catalogue_of(model, examples)
+        serving_model.write(path, kind(*towers(model), alter(products) if alter else products))
     if warm:
-        written = saved_models.SavedModel(str(folder), "saved_model")
-        customers = {"cust_person_id": np.array([b"ann"], object), "revenue": np.array([3], np.float32)}
-        names = (*SIGNATURES, *(["recommend_from_history"] if queries.has_history(towers(model)[0]) else []))
-        requests = warmup.of({name: written.another(name) for name in names}, customers, products)
-        warmup.write(str(folder / "saved_model"), requests)
+        warmup.write(path, requests(warm_as or model, examples))
     return str(folder)

@@ -137,6 +137,7 @@ def test_a_product_that_the_examples_do_not_know(refused: Callable[..., str], tm
     assert "field products, product 99: found nothing" in refused(model=model)
 
 
+@pytest.mark.usefixtures("proof_in_this_process")
 def test_what_the_proof_finds_stops_the_release(refused: Callable[..., str], tmp_path: Path) -> None:
     evaluation = write_evaluation(tmp_path / "evaluation", {"recall_1": 0.3, "recall_2": 3.5 / 6})
     assert "field metrics.model.recall_1.value: found 0.3, expected 0.458" in refused(evaluation=evaluation)

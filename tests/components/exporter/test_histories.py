@@ -30,7 +30,7 @@ def proof(world: dict[str, str], model: str, tmp_path: Path) -> Verify:
     """Builds a release, perhaps of another model, verifies it and returns what was found."""
 
     def run(built_from: str = model, **changes: Any) -> dict[str, Any]:
-        release = releases.build(tmp_path / "release", built_from, world["examples"], **changes)
+        release = releases.build(tmp_path / "release", built_from, world["examples"], warm_as=model, **changes)
         evaluation = releases.write_evaluation(tmp_path / "evaluation", fake_history.RECALL)
         return verify(model, world["examples"], evaluation, release)[0]
 
@@ -112,6 +112,7 @@ def test_an_index_of_other_ids_has_no_place_for_a_term(proof: Verify) -> None:
         proof(alter=other)
 
 
+@pytest.mark.usefixtures("proof_in_this_process")
 def test_a_release_from_end_to_end(world: dict[str, str], model: str, tmp_path: Path) -> None:
     evaluation = releases.write_evaluation(tmp_path / "evaluation", fake_history.RECALL)
     output = str(tmp_path / "release")

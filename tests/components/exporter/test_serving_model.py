@@ -207,7 +207,30 @@ def test_a_session_fills_in_the_defaults_as_tensorflow_serving_does(shop: Shop) 
     assert ids.tolist() == shop.best(shop.scores(*ALL), 60)
 
 
-def test_it_loads_with_tensorflow_alone(shop: Shop) -> None:
+class Clock(tf.Module):
+    """A query model that sees the time: (seconds, 1)."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, "timestamp")])
+    def serve(self, timestamp: tf.Tensor) -> dict[str, tf.Tensor]:
+        seconds = tf.cast(timestamp - 1_700_000_000, tf.float32)
+        return {"embedding": tf.stack([seconds, tf.ones_like(seconds)], axis=1)}
+
+
+@pytest.fixture(scope="module")
+def alone(world: dict[str, str], shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a process of its own says, which cannot import Keras and in the end is told to be deterministic.
+
+    Returns:
+        `ids` that the shop recommends, modules of `keras` that its model imported, what the clock's model says with the
+        time `left_out`, left out of the first of two rows, `mixed`, and `given`, and the seconds `before` and `after`.
+    """
+    folder, clock = tmp_path_factory.mktemp("clock"), Clock()
+    tf.saved_model.save(clock, str(folder / "query_model"), {"serving_default": clock.serve})
+    query = saved_models.SavedModel(str(folder), "query_model")
+    products = releases.catalogue_of(world["model"], world["examples"])
+    products = products._replace(embeddings=np.eye(4, 2, dtype="f4"))
+    model = serving_model.ServingModel(query, releases.towers(world["model"])[1], products)
+    serving_model.write(str(folder / "saved_model"), model)
     code = f"""
 import json, sys
 import tensorflow as tf
@@ -216,13 +239,29 @@ for name in ("keras", "tf_keras", "tensorflow_recommenders", "components"):
     sys.modules[name] = None
 loaded = tf.saved_model.load({shop.folder + "/saved_model"!r})
 ids = loaded.recommend(cust_person_id=tf.constant({ALL!r}), k=tf.constant([3]))["product_ids"]
-more = set(sys.modules) - before
-print(json.dumps([ids.numpy().tolist(), [name for name in more if "keras" in name and sys.modules[name]]]))
-"""
+keras = [name for name in set(sys.modules) - before if "keras" in name and sys.modules[name]]
+loaded = tf.saved_model.load({str(folder / "saved_model")!r})
+left_out, mixed = loaded.query_embedding(), loaded.query_embedding(timestamp=tf.constant([1_700_000_007, {-(2**63)}]))
+tf.config.experimental.enable_op_determinism()
+given = loaded.query_embedding(timestamp=tf.constant([1_700_000_007], tf.int64))
+times = [found["embedding"].numpy().tolist() for found in (left_out, mixed, given)]
+print(json.dumps([ids.numpy().tolist(), keras, *times]))
+"""  # where TensorFlow is told to be deterministic, it has no clock
+    before = time.time() - 1_700_000_000
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
-    ids, keras = json.loads(done.stdout.splitlines()[-1])
-    assert ids == shop.best(shop.scores(*ALL), 3)
-    assert keras == []
+    found = zip(("ids", "keras", "left_out", "mixed", "given"), json.loads(done.stdout.splitlines()[-1]), strict=True)
+    return {**dict(found), "before": before, "after": time.time() - 1_700_000_000}
+
+
+def test_it_loads_with_tensorflow_alone(shop: Shop, alone: dict[str, Any]) -> None:
+    assert alone["ids"] == shop.best(shop.scores(*ALL), 3)
+    assert alone["keras"] == []
+
+
+def test_a_time_that_is_left_out_is_the_moment_of_the_request(alone: dict[str, Any]) -> None:
+    for seconds, _ in (alone["left_out"][0], alone["mixed"][1]):
+        assert alone["before"] - 64 <= seconds <= alone["after"] + 64  # float32 holds it to within 8 seconds
+    assert alone["mixed"][0] == alone["given"][0] == [7, 1]
 
 
 def test_equal_scores_stand_in_the_order_of_the_catalogue(world: dict[str, str], tmp_path: Path) -> None:
@@ -233,41 +272,6 @@ def test_equal_scores_stand_in_the_order_of_the_catalogue(world: dict[str, str],
     assert found["product_names"].numpy()[1].tolist() == [
         fake_model.PRODUCTS[product]["art_name"].encode() for product in ("12", "13", "11", "14")
     ]
-
-
-class Clock(tf.Module):
-    """A query model that sees the time: (seconds, 1)."""
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, "timestamp")])
-    def serve(self, timestamp: tf.Tensor) -> dict[str, tf.Tensor]:
-        seconds = tf.cast(timestamp - 1_700_000_000, tf.float32)
-        return {"embedding": tf.stack([seconds, tf.ones_like(seconds)], axis=1)}
-
-
-def test_a_time_that_is_left_out_is_the_moment_of_the_request(world: dict[str, str], tmp_path: Path) -> None:
-    clock = Clock()
-    tf.saved_model.save(clock, str(tmp_path / "query_model"), {"serving_default": clock.serve})
-    query = saved_models.SavedModel(str(tmp_path), "query_model")
-    products = releases.catalogue_of(world["model"], world["examples"])
-    products = products._replace(embeddings=np.eye(4, 2, dtype="f4"))
-    model = serving_model.ServingModel(query, releases.towers(world["model"])[1], products)
-    serving_model.write(str(tmp_path / "saved_model"), model)
-    code = f"""
-import json
-import tensorflow as tf
-loaded = tf.saved_model.load({str(tmp_path / "saved_model")!r})
-left_out, mixed = loaded.query_embedding(), loaded.query_embedding(timestamp=tf.constant([1_700_000_007, {-(2**63)}]))
-tf.config.experimental.enable_op_determinism()
-given = loaded.query_embedding(timestamp=tf.constant([1_700_000_007], tf.int64))
-print(json.dumps([found["embedding"].numpy().tolist() for found in (left_out, mixed, given)]))
-"""  # in a process of its own: where TensorFlow is told to be deterministic, it has no clock
-    before = time.time() - 1_700_000_000
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    left_out, mixed, given = json.loads(done.stdout.splitlines()[-1])
-    after = time.time() - 1_700_000_000
-    for seconds, _ in (left_out[0], mixed[1]):
-        assert before - 64 <= seconds <= after + 64  # float32 holds it to within 8 seconds
-    assert mixed[0] == given[0] == [7, 1]
 
 
 @pytest.mark.parametrize("column", ["k", "exclude", "category", "history_products", "history_ages"])
