@@ -36,7 +36,7 @@ class Model:
     """
 
     def __init__(self, folder: str):
-        import tensorflow as tf
+        from components.common.bare_tensorflow import tf
 
         self.folder = folder
         self.loaded = _load(folder)  # kept: a signature does not keep its variables alive

@@ -46,7 +46,7 @@ def dataset(files: list[str], columns: Mapping[str, str], batch: int = BATCH) ->
     Returns:
         A dataset of {column: tensor [<= batch]}. Iterate it inside `explained`.
     """
-    import tensorflow as tf
+    from components.common.bare_tensorflow import tf
 
     types = {"string": tf.string, "int64": tf.int64, "float": tf.float32}
     spec = {name: tf.io.FixedLenFeature([], types[kind]) for name, kind in columns.items()}
@@ -97,7 +97,7 @@ def explained(files: list[str], columns: Mapping[str, str], counted: bool = Fals
         counted: The caller compares the number of rows with metadata.json, so that a file which was cut off shows
             without reading every file twice; where it differs, `expect_whole` says which one.
     """
-    import tensorflow as tf
+    from components.common.bare_tensorflow import tf
 
     if not counted:
         expect_whole(files, columns)
@@ -124,7 +124,7 @@ def expect_whole(files: list[str], columns: Mapping[str, str]) -> None:
 
 def _diagnose(file: str, columns: Mapping[str, str]) -> None:
     """Raises InputError at the first thing wrong with the file; returns when there is none."""
-    import tensorflow as tf
+    from components.common.bare_tensorflow import tf
 
     rewrite = "Run the DataExtractor again."
     record = -1

@@ -35,8 +35,9 @@ class SavedModel:
     """
 
     def __init__(self, folder: str, name: str, signature: str = SERVING):
-        import tensorflow as tf
         from google.protobuf.message import DecodeError
+
+        from components.common.bare_tensorflow import tf
 
         # On GPUs scores would be rounded to 10 bits, and no longer be those that a CPU serves.
         tf.config.experimental.enable_tensor_float_32_execution(False)

@@ -90,7 +90,7 @@ def count_shards(shards: list[str], columns: Mapping[str, str]) -> Accumulator:
 
     TensorFlow reads, parses and counts batches of rows; of those only the distinct values come into Python.
     """
-    import tensorflow as tf
+    from components.common.bare_tensorflow import tf
 
     @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and looking for it takes its time
     def counted(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tuple[tf.Tensor, tf.Tensor]]]:
