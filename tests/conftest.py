@@ -1,5 +1,6 @@
 """Fixtures that several folders share."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ from tests import toy_shops
 NAMES = ["Молоко 3,2% «Домик»", "Gouda 'jung' 48%", 'Chips "paprika"', "りんご 🍎", "two\nlines", "Crème brûlée"]
 
 
-@pytest.fixture
-def small_log(tmp_path: Path) -> tuple[str, str]:
-    """A purchase log of 40 customers, 30 products and about 1,500 rows in baskets: paths of purchases and products."""
+@pytest.fixture(scope="session")
+def written_log(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A purchase log of 40 customers, 30 products and about 1,500 rows in baskets: paths of purchases and products.
+
+    To be read only: `small_log` is a copy for one test.
+    """
     rng = np.random.default_rng(7)
     baskets = 400
     customers = rng.integers(0, 40, baskets)
@@ -41,7 +45,8 @@ def small_log(tmp_path: Path) -> tuple[str, str]:
             "mge_main_cat_desc": [f"sub {i % 9}" for i in range(30)],
         }
     )
-    paths = str(tmp_path / "purchases.parquet"), str(tmp_path / "products.parquet")
+    folder = tmp_path_factory.mktemp("log")
+    paths = str(folder / "purchases.parquet"), str(folder / "products.parquet")
     for table, path in zip((purchases, products), paths, strict=True):
         pq.write_table(table, path)
     return paths
@@ -51,3 +56,10 @@ def small_log(tmp_path: Path) -> tuple[str, str]:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> toy_shops.Shop:
     """A shop where there is something to learn; read only."""
     return toy_shops.favourites(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture
+def small_log(written_log: tuple[str, str], tmp_path: Path) -> tuple[str, str]:
+    """A copy of `written_log`, which a test may change."""
+    purchases, products = (shutil.copy(path, tmp_path) for path in written_log)
+    return purchases, products

@@ -1,8 +1,12 @@
 """Self-contained HTML pages: one look for every report, and everything that comes from data is escaped."""
 
 import datetime
+import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import jinja2
 
 STYLE = Path(__file__).with_name("page.css")
 
@@ -15,19 +19,26 @@ def render(template: Path, **values: Any) -> str:
             `decimal` and `signed` for numbers, and may include other files of its folder.
         values: What else it names.
     """
-    import jinja2
     import markupsafe
 
+    style = markupsafe.Markup(STYLE.read_text(encoding="utf-8"))  # noqa: S704  a file of ours
+    return _environment(template.parent).get_template(template.name).render(style=style, **values)
+
+
+@functools.cache
+def _environment(folder: Path) -> "jinja2.Environment":
+    """Of the templates of a folder, which it keeps as it has compiled them."""
+    import jinja2
+
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template.parent),
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"count": count, "day": day, "percent": percent, "decimal": decimal, "signed": signed}
-    style = markupsafe.Markup(STYLE.read_text(encoding="utf-8"))  # noqa: S704  a file of ours
-    return environment.get_template(template.name).render(style=style, **values)
+    return environment
 
 
 def count(value: int) -> str:

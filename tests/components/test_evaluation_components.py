@@ -8,6 +8,7 @@ from components.evaluator.component import evaluator
 from components.exporter.component import exporter
 
 
+@pytest.mark.usefixtures("proof_in_this_process")
 def test_evaluator_and_exporter_as_the_pipeline_calls_them(world: dict[str, str], tmp_path: Path) -> None:
     model, examples = dsl.Model(uri=world["model"]), dsl.Dataset(uri=world["examples"])
     evaluation, release = dsl.Artifact(uri=str(tmp_path / "evaluation")), dsl.Model(uri=str(tmp_path / "release"))

@@ -14,6 +14,9 @@ from components.evaluator.evaluate import evaluate
 from tests.components import fake_model
 
 
+pytestmark = pytest.mark.usefixtures("charts")
+
+
 def evaluated(world: dict[str, Any], tmp_path: Path, champion: str, **changes: Any) -> dict[str, Any]:
     return evaluate(**{**world, "champion": champion, "output_path": str(tmp_path / "out"), "ks": (1, 2), **changes})
 

@@ -16,6 +16,9 @@ from components.evaluator.models import Embedded
 from tests.components import fake_history, fake_model
 
 
+pytestmark = pytest.mark.usefixtures("charts")
+
+
 @pytest.fixture(scope="module")
 def with_history(tmp_path_factory: pytest.TempPathFactory) -> str:
     return fake_history.write_model(tmp_path_factory.mktemp("history") / "model", model_version="v2")

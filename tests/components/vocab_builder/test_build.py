@@ -21,11 +21,17 @@ DATAFLOW = (
 CONFIG = str(Path(__file__).resolve().parents[3] / "feature_config.yaml")
 
 
-@pytest.fixture
-def extracted(small_log: tuple[str, str], tmp_path: Path) -> Path:
-    folder = tmp_path / "examples"
-    extract(purchases=small_log[0], products=small_log[1], output_path=str(folder), feature_config=CONFIG)
+@pytest.fixture(scope="module")
+def original(written_log: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("extracted") / "examples"
+    extract(purchases=written_log[0], products=written_log[1], output_path=str(folder), feature_config=CONFIG)
     return folder
+
+
+@pytest.fixture
+def extracted(original: Path, tmp_path: Path) -> Path:
+    """Examples that a test may damage."""
+    return shutil.copytree(original, tmp_path / "examples")
 
 
 def build(extracted: Path, output: Path, **arguments: Any) -> dict[str, Any]:
