@@ -53,6 +53,7 @@ OTHERS = {
     "benchmarks.train_recall",
     "components.common.imports",
     "components.exporter.verify",
+    "demo.recommendations",
     "pipelines.local_process",
 }
 
