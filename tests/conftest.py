@@ -61,5 +61,5 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> toy_shops.Shop:
 @pytest.fixture
 def small_log(written_log: tuple[str, str], tmp_path: Path) -> tuple[str, str]:
     """A copy of `written_log`, which a test may change."""
-    purchases, products = (shutil.copy(path, tmp_path) for path in written_log)
+    purchases, products = (str(shutil.copy(path, tmp_path)) for path in written_log)
     return purchases, products

@@ -7,12 +7,13 @@ from components.evaluator.plots import curves
 
 
 @pytest.fixture(scope="module")
-def charts() -> Iterator[dict[str, str]]:
+def charts() -> Iterator[dict[str, Any]]:
     """Charts by what they show: one of the same values is drawn once, until it is taken out of them.
 
     That another time gives the same drawing is tested in test_plots.
     """
-    chart, drawn = curves.chart, {}
+    chart = curves.chart
+    drawn: dict[str, Any] = {}
 
     def once(*values: Any, **options: Any) -> Any:
         shown = repr((values, options))

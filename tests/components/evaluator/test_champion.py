@@ -13,7 +13,6 @@ from components.evaluator import gate
 from components.evaluator.evaluate import evaluate
 from tests.components import fake_model
 
-
 pytestmark = pytest.mark.usefixtures("charts")
 
 

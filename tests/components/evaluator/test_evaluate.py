@@ -121,7 +121,7 @@ def test_counts_what_training_did_not_see(evaluated: tuple[dict[str, Any], Path]
 
 
 def test_two_runs_are_equal_but_for_the_time(
-    world: dict[str, Any], evaluated: tuple[dict[str, Any], Path], charts: dict[str, str], tmp_path: Path
+    world: dict[str, Any], evaluated: tuple[dict[str, Any], Path], charts: dict[str, Any], tmp_path: Path
 ) -> None:
     document, output = evaluated
     charts.clear()

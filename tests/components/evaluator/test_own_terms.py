@@ -15,7 +15,6 @@ from components.evaluator.evaluate import evaluate
 from components.evaluator.models import Embedded
 from tests.components import fake_history, fake_model
 
-
 pytestmark = pytest.mark.usefixtures("charts")
 
 

@@ -279,7 +279,7 @@ def test_a_page_of_a_full_map_stays_small() -> None:
     assert len(page.encode()) < 400_000
 
 
-def test_equal_input_gives_an_equal_page(charts: dict[str, str]) -> None:
+def test_equal_input_gives_an_equal_page(charts: dict[str, Any]) -> None:
     page = render()
     charts.clear()
     assert page == render()
