@@ -42,12 +42,17 @@ def add_up(examples: dsl.Input[dsl.Dataset], told: str, total: dsl.Output[dsl.Ar
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def flaky(marks: str, total: dsl.Output[dsl.Artifact]) -> None:
-    """Fails twice, then works; what it leaves for the next attempt is an object for each."""
-    import fsspec
+    """Fails twice, then works; it leaves an object for each attempt, by the API, as gcsfs takes a second to import."""
+    import json
+    import os
+    import urllib.request
 
-    fs, folder = fsspec.core.url_to_fs(marks)
-    attempt = len(fs.find(folder)) + 1
-    fs.pipe_file(f"{folder}/{attempt}", b"x")
+    def call(path: str, body: bytes | None = None) -> dict:
+        return json.load(urllib.request.urlopen(os.environ["STORAGE_EMULATOR_HOST"] + path, body, 30))  # noqa: S310
+
+    bucket, _, folder = marks.removeprefix("gs://").partition("/")
+    attempt = len(call(f"/storage/v1/b/{bucket}/o?prefix={folder}/").get("items", [])) + 1
+    call(f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name={folder}/{attempt}", b"x")
     if attempt < 3:
         raise RuntimeError(f"attempt {attempt}")
     total.metadata["attempts"] = attempt
@@ -56,13 +61,14 @@ def flaky(marks: str, total: dsl.Output[dsl.Artifact]) -> None:
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def sleep(mark: str) -> None:
     """Says that it runs, in an object, and goes on for long with a child of its own."""
+    import os
     import subprocess
-
-    import fsspec
+    import urllib.request
 
     child = subprocess.Popen(["/bin/sleep", "300"])
-    with fsspec.open(mark, "w") as file:
-        file.write(str(child.pid))
+    bucket, _, name = mark.removeprefix("gs://").partition("/")
+    url = f"{os.environ['STORAGE_EMULATOR_HOST']}/upload/storage/v1/b/{bucket}/o?uploadType=media&name={name}"
+    urllib.request.urlopen(url, str(child.pid).encode(), 30).close()  # noqa: S310
     child.wait()
 
 

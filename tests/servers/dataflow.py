@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.servers import waits
 from tests.servers.loopback import serving
 
 JOBS = re.compile(r"/v1b3/projects/([^/]+)/locations/([^/]+)/jobs(?:/([^/]+))?(/metrics|/messages)?")
@@ -91,6 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def dataflow_server(counters: dict[str, dict[str, int]] | None = None, error: str = "") -> Iterator[Server]:
-    """Dataflow at `url`, for --dataflow_endpoint; see Server."""
-    with serving(Server(counters or {}, error)) as server:
+    """Dataflow at `url`, for --dataflow_endpoint; see Server. Beam looks at its jobs in a hundredth of five seconds."""
+    from apache_beam.runners.dataflow import dataflow_runner
+
+    with serving(Server(counters or {}, error)) as server, waits.hurried(dataflow_runner):
         yield server

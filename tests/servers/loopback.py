@@ -13,7 +13,7 @@ Server = TypeVar("Server", bound=socketserver.BaseServer)
 def serving(server: Server) -> Iterator[Server]:
     """Serves from a thread of its own until the block ends; the port is closed then."""
     with server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))  # seconds to notice the end
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # seconds to notice the end
         thread.start()
         try:
             yield server

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 
 from gcp_storage_emulator.server import RequestHandler, Router
 
-from tests.servers import storage, vertex_faults, vertex_pipelines, vertex_routes
+from tests.servers import storage, vertex_faults, vertex_pipelines, vertex_routes, waits
 from tests.servers.bucket_folder import FolderStorage
 from tests.servers.loopback import serving
 from tests.servers.vertex_state import CODES, PROJECT_NUMBER, RefusedError, State
@@ -135,12 +135,13 @@ class VertexServer:
     def sdk(self) -> Iterator[None]:
         """Points google.cloud.aiplatform, Cloud Storage's client and this process's children here."""
         import pytest
+        from google.api_core.retry import retry_unary
         from google.auth.credentials import AnonymousCredentials
         from google.cloud import aiplatform
-        from google.cloud.aiplatform import initializer
+        from google.cloud.aiplatform import initializer, jobs, pipeline_jobs
         from google.cloud.aiplatform.utils import resource_manager_utils
 
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, waits.hurried(retry_unary, jobs, pipeline_jobs):
             for name, value in self.environment.items():
                 patch.setenv(name, value)
             # It asks a service that has no stand-in, for fifty seconds.
