@@ -162,28 +162,39 @@ def test_training_rows_are_embedded_alike_in_training_and_serving(shop: Shop) ->
 ALONE = """
 import json, sys
 import numpy as np, tensorflow as tf
-folder, rows = sys.argv[1], json.loads(sys.argv[2])
-signature = tf.saved_model.load(folder).signatures["serving_default"]
-specs = signature.structured_input_signature[1]
-raw = {name: tf.constant(rows[name], spec.dtype) for name, spec in specs.items()}
+answers = {}
+for folder, rows in json.loads(sys.argv[1]).items():
+    signature = tf.saved_model.load(folder).signatures["serving_default"]
+    specs = signature.structured_input_signature[1]
+    raw = {name: tf.constant(rows[name], spec.dtype) for name, spec in specs.items()}
+    answers[folder] = signature(**raw)["embedding"].numpy().tolist()
 assert not {"keras", "tensorflow_recommenders", "trainer_image", "components"} & set(sys.modules)
-print(json.dumps(signature(**raw)["embedding"].numpy().tolist()))
+print(json.dumps(answers))
 """
+VALUES: dict[str, list[Any]] = {"string": ["Köln", "", "🛒"], "int64": [-1, 2**62, 0], "float": [0.5, -1e30, 7.0]}
+
+
+@pytest.fixture(scope="module")
+def answered_alone(shop: Shop) -> dict[str, np.ndarray]:
+    """The embeddings of VALUES from both models in a process without a line of ours."""
+    asked = {
+        f"{side}_model": {name: VALUES[kind] for name, kind in shop.sides[side].encoder.columns.items()}
+        for side in ("query", "candidate")
+    }
+    command = [sys.executable, "-c", ALONE, json.dumps(asked)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=shop.folder)
+    assert not done.returncode, done.stderr
+    return {folder: np.array(answer) for folder, answer in json.loads(done.stdout).items()}
 
 
 @pytest.mark.parametrize("side", ["query", "candidate"])
-def test_tensorflow_alone_serves_the_model(shop: Shop, side: str) -> None:
-    """A process without a line of ours."""
-    values: dict[str, list[Any]] = {"string": ["Köln", "", "🛒"], "int64": [-1, 2**62, 0], "float": [0.5, -1e30, 7.0]}
-    raw = {name: values[kind] for name, kind in shop.sides[side].encoder.columns.items()}
-    command = [sys.executable, "-c", ALONE, str(shop.folder / f"{side}_model"), json.dumps(raw)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=shop.folder)
-    assert not done.returncode, done.stderr
+def test_tensorflow_alone_serves_the_model(shop: Shop, answered_alone: dict[str, np.ndarray], side: str) -> None:
+    raw = {name: VALUES[kind] for name, kind in shop.sides[side].encoder.columns.items()}
     rows = [{name: value[i] for name, value in raw.items()} for i in range(3)]
     for row in rows:
         row.update({name: value.encode() for name, value in row.items() if isinstance(value, str)})
     expected = by_hand(shop, side, rows)
-    np.testing.assert_allclose(json.loads(done.stdout), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(answered_alone[f"{side}_model"], expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
 def test_a_served_model_of_every_kind_answers_whatever_is_left_out(shop: Shop) -> None:
