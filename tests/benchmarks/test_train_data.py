@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -32,7 +33,8 @@ def rows_of(log: Path, split: str) -> list[dict[str, Any]]:
     """Every Example, parsed by protobuf."""
     files = sorted(str(path) for path in (log / "examples" / split).iterdir())
     rows = []
-    for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
+    gzip = tf.io.TFRecordOptions("GZIP")
+    for record in itertools.chain.from_iterable(tf.compat.v1.io.tf_record_iterator(file, gzip) for file in files):
         features = tf.train.Example.FromString(record).features.feature
         values = {name: getattr(feature, feature.WhichOneof("kind")).value[0] for name, feature in features.items()}
         rows.append({name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()})

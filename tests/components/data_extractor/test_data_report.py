@@ -69,13 +69,22 @@ PRODUCTS = {1: ("milk", "dairy"), 2: ("soap", "care"), 3: ("<b>cheese</b>", "dai
 PATIENT = "{null_id: 1, no_metadata: 1, non_positive_revenue: 1, duplicate: 1}"
 
 
-@pytest.fixture
-def report(tmp_path: Path) -> dict[str, Any]:
-    log = write_log(tmp_path, [*GOOD, *BAD], PRODUCTS)
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The metadata.json of a run of the good rows; to be read only."""
+    folder = tmp_path_factory.mktemp("before")
+    run(write_log(folder, GOOD, PRODUCTS), folder / "out")
+    return str(folder / "out" / "metadata.json")
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("report")
+    log = write_log(folder, [*GOOD, *BAD], PRODUCTS)
     table = pq.read_table(log[0])
     # Two rows of the training period once more, one of them twice.
     pq.write_table(pa.concat_tables([table, table.slice(0, 1), table.slice(0, 1), table.slice(5, 1)]), log[0])
-    return run(log, tmp_path / "out", thresholds=PATIENT)
+    return run(log, folder / "out", thresholds=PATIENT)
 
 
 def test_every_row_read_is_accounted_for(report: dict[str, Any]) -> None:
@@ -164,15 +173,12 @@ def test_a_product_table_of_another_shop_is_named_as_the_reason(tmp_path: Path) 
         run(log, tmp_path / "out")
 
 
-def test_drift(tmp_path: Path) -> None:
-    before = write_log(tmp_path, GOOD, PRODUCTS)
-    run(before, tmp_path / "before")
+def test_drift(before: str, tmp_path: Path) -> None:
     changed = [(c, 5 if p == 2 else p, None if r is None else r * 10, s) for c, p, r, s in GOOD]
     products = {**PRODUCTS, 5: ("shampoo", "hair")}
     after = write_log(tmp_path, changed, products)
     patient = "{psi_revenue: 100, psi_categories: 100}"
-    previous = str(tmp_path / "before" / "metadata.json")
-    found = run(after, tmp_path / "after", previous_metadata=previous, thresholds=patient)["drift"]
+    found = run(after, tmp_path / "after", previous_metadata=before, thresholds=patient)["drift"]
 
     assert found["products"] == {
         "new": 1,
@@ -190,23 +196,21 @@ def test_drift(tmp_path: Path) -> None:
     assert found["psi"]["revenue"] > 1  # every price is ten times higher
 
     with pytest.raises(InputError, match=r"population stability index \d+\.\d+ of revenue \(psi_revenue\)"):
-        run(after, tmp_path / "stopped", previous_metadata=previous)
+        run(after, tmp_path / "stopped", previous_metadata=before)
 
 
-def test_the_same_data_have_not_drifted(tmp_path: Path) -> None:
+def test_the_same_data_have_not_drifted(before: str, tmp_path: Path) -> None:
     log = write_log(tmp_path, GOOD, PRODUCTS)
-    run(log, tmp_path / "before")
-    found = run(log, tmp_path / "after", previous_metadata=str(tmp_path / "before" / "metadata.json"))["drift"]
+    found = run(log, tmp_path / "after", previous_metadata=before)["drift"]
     assert found["psi"] == {"revenue": 0.0, "categories": 0.0}
     assert (found["products"]["new"], found["products"]["vanished"]) == (0, 0)
 
 
-def test_a_previous_run_without_a_profile(tmp_path: Path) -> None:
+def test_a_previous_run_without_a_profile(before: str, tmp_path: Path) -> None:
     log = write_log(tmp_path, GOOD, PRODUCTS)
-    run(log, tmp_path / "before")
-    path = tmp_path / "before" / "metadata.json"
-    metadata = json.loads(path.read_text())
+    metadata = json.loads(Path(before).read_text())
     del metadata["profile"]
+    path = tmp_path / "metadata.json"
     path.write_text(json.dumps(metadata))
     with pytest.raises(InputError, match=r"metadata\.json, field profile: found no profile"):
         run(log, tmp_path / "after", previous_metadata=str(path))
@@ -232,13 +236,11 @@ def test_a_price_outside_all_earlier_ones_is_drift(after: dict[str, int]) -> Non
     assert found["psi"]["categories"] == 0
 
 
-def test_the_page_escapes_what_the_data_say(tmp_path: Path) -> None:
-    log = write_log(tmp_path, GOOD, PRODUCTS)
-    run(log, tmp_path / "before")
+def test_the_page_escapes_what_the_data_say(before: str, tmp_path: Path) -> None:
     products = {**PRODUCTS, 3: ("cheese", "dairy"), 6: ("<script>alert(1)</script>", "a & b")}
     changed = [(c, 6 if p == 4 else p, r, s) for c, p, r, s in GOOD]
     log = write_log(tmp_path, changed, products)
-    arguments = {"previous_metadata": str(tmp_path / "before" / "metadata.json"), "thresholds": "{psi_categories: 9}"}
+    arguments = {"previous_metadata": before, "thresholds": "{psi_categories: 9}"}
     run(log, tmp_path / "out", **arguments)
     page = (tmp_path / "out" / data_report.PAGE).read_text(encoding="utf-8")
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page

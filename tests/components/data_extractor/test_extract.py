@@ -40,6 +40,14 @@ def run(log: tuple[str, str], output: Path, **arguments: Any) -> dict[str, Any]:
     return extract(purchases=log[0], products=log[1], output_path=str(output), **settings)
 
 
+@pytest.fixture(scope="module")
+def plain(written_log: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The examples of the log as it is, by the defaults; to be read only."""
+    folder: Path = tmp_path_factory.mktemp("plain") / "out"
+    run(written_log, folder)
+    return folder
+
+
 def read_split(folder: Path, split: str, columns: dict[str, str] = schema.EXAMPLE) -> list[tuple]:
     read = examples.read(examples.shards(str(folder / split)), columns)
     return oracle.comparable(read, columns)
@@ -87,11 +95,10 @@ def test_same_examples_as_the_oracle(
     assert metadata["products"] == {str(product): products[product] for product in kept}
 
 
-def test_temporal_split_cuts_no_basket_and_leaks_no_revenue(small_log: tuple[str, str], tmp_path: Path) -> None:
-    run(small_log, tmp_path / "out")
+def test_temporal_split_cuts_no_basket_and_leaks_no_revenue(plain: Path) -> None:
     baskets = {}
     for name in schema.SPLITS:
-        read = examples.read(examples.shards(str(tmp_path / "out" / name)), schema.EXAMPLE)
+        read = examples.read(examples.shards(str(plain / name)), schema.EXAMPLE)
         baskets[name] = set(zip(read[schema.CUSTOMER], read[schema.TIMESTAMP], strict=True))
     assert not baskets["train"] & baskets["validation"]
     assert not baskets["validation"] & baskets["test"]
@@ -151,17 +158,16 @@ def test_metadata_file_says_what_was_done(small_log: tuple[str, str], tmp_path: 
     assert metadata["source"]["parameters"]["test_from_hex"] == "f33333333333"
 
 
-def test_order_and_files_of_the_input_do_not_matter(small_log: tuple[str, str], tmp_path: Path) -> None:
+def test_order_and_files_of_the_input_do_not_matter(small_log: tuple[str, str], plain: Path, tmp_path: Path) -> None:
     table = pq.read_table(small_log[0])
     order = np.random.default_rng(0).permutation(len(table))
     pq.write_table(table.take(order[:700]), tmp_path / "part-1.parquet", row_group_size=50)
     pq.write_table(table.take(order[700:]), tmp_path / "part-2.parquet")
-    run(small_log, tmp_path / "one")
     run((str(tmp_path / "part-*.parquet"), small_log[1]), tmp_path / "two")
-    names = sorted(str(path.relative_to(tmp_path / "one")) for path in (tmp_path / "one").rglob("*.gz"))
+    names = sorted(str(path.relative_to(plain)) for path in plain.rglob("*.gz"))
     assert names
     for name in names:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+        assert (plain / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_many_streams_and_batches(small_log: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,13 +186,12 @@ def test_many_streams_and_batches(small_log: tuple[str, str], tmp_path: Path, mo
 
 
 def test_a_query_that_needs_more_memory_gets_it(
-    small_log: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_log: tuple[str, str], plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(small_log, tmp_path / "one")
     monkeypatch.setattr("components.data_extractor.parquet.MEMORY_MB", 1)
     run(small_log, tmp_path / "two")
     for name in schema.SPLITS:
-        assert read_split(tmp_path / "one", name) == read_split(tmp_path / "two", name)
+        assert read_split(plain, name) == read_split(tmp_path / "two", name)
     monkeypatch.setattr("components.data_extractor.parquet.MOST_MEMORY_MB", 1)
     with pytest.raises(InputError, match=r"found a query that needs more than 1 MB \(Out of Memory Error"):
         run(small_log, tmp_path / "three")
@@ -270,15 +275,14 @@ def test_missing_texts_travel_as_empty_ones(small_log: tuple[str, str], tmp_path
     ],
 )
 def test_other_types_of_a_retailer_give_the_same_rows(
-    small_log: tuple[str, str], tmp_path: Path, column: str, make: Any
+    small_log: tuple[str, str], plain: Path, tmp_path: Path, column: str, make: Any
 ) -> None:
-    run(small_log, tmp_path / "one")
     table = pq.read_table(small_log[0])
     place = table.column_names.index(column)
     pq.write_table(table.set_column(place, column, make(table[column])), small_log[0])
     run(small_log, tmp_path / "two")
     for name in schema.SPLITS:
-        one, two = (read_split(tmp_path / which, name) for which in ("one", "two"))
+        one, two = (read_split(folder, name) for folder in (plain, tmp_path / "two"))
         assert [row[:2] + row[3:] for row in one] == [row[:2] + row[3:] for row in two]
         np.testing.assert_allclose([row[2] for row in one], [row[2] for row in two], rtol=1e-6)
 
