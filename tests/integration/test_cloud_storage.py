@@ -39,6 +39,14 @@ def run(log: tuple[str, str], output: str) -> None:
     extract(purchases=log[0], products=log[1], output_path=output, feature_config=CONFIG)
 
 
+@pytest.fixture(scope="module")
+def extracted(written_log: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The examples of `small_log`, written here; read only."""
+    folder = str(tmp_path_factory.mktemp("extracted") / "examples")
+    run(written_log, folder)
+    return folder
+
+
 def contents(folder: str) -> dict[str, bytes]:
     """Relative name to bytes of all files in a folder, local or gs://."""
     fs, inner = fsspec.core.url_to_fs(folder, use_listings_cache=False)
@@ -64,16 +72,15 @@ def upload(file: str) -> str:
 
 
 def test_the_same_examples_and_vocabularies_as_here(
-    bucket: servers.Server, small_log: tuple[str, str], tmp_path: Path
+    bucket: servers.Server, extracted: str, small_log: tuple[str, str], tmp_path: Path
 ) -> None:
-    run(small_log, str(tmp_path / "examples"))
-    build_vocabularies(examples=str(tmp_path / "examples"), output_path=str(tmp_path / "v.json"), feature_config=CONFIG)
+    build_vocabularies(examples=extracted, output_path=str(tmp_path / "v.json"), feature_config=CONFIG)
 
     remote_log = upload(small_log[0]), upload(small_log[1])
     run((f"{BUCKET}/input/purch*.parquet", remote_log[1]), f"{BUCKET}/run/examples")
     build_vocabularies(examples=f"{BUCKET}/run/examples", output_path=f"{BUCKET}/run/v.json", feature_config=CONFIG)
 
-    assert_same(f"{BUCKET}/run/examples", str(tmp_path / "examples"))
+    assert_same(f"{BUCKET}/run/examples", extracted)
     described = schema.read_metadata(f"{BUCKET}/run/examples/metadata.json")
     assert described["source"]["purchases"] == f"{BUCKET}/input/purch*.parquet"
     assert {name for name in bucket.names("run/") if not name.startswith("run/examples/")} == {"run/v.json"}
@@ -102,11 +109,6 @@ def kill_when(happened: Callable[[], bool], process: subprocess.Popen) -> None:
         process.communicate()
 
 
-def finish(process: subprocess.Popen) -> None:
-    _, errors = process.communicate(timeout=SECONDS)
-    assert process.returncode == 0, errors
-
-
 def assert_refused_by_readers(examples: str, tmp_path: Path) -> None:
     missing = r"metadata\.json: found no such file, expected the metadata\.json of a finished extraction"
     with pytest.raises(InputError, match=missing):
@@ -118,9 +120,8 @@ def assert_refused_by_readers(examples: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("held", ["train/part-", "metadata.json"])
 def test_a_run_killed_while_it_writes_to_a_bucket(
-    bucket: servers.Server, small_log: tuple[str, str], tmp_path: Path, held: str
+    bucket: servers.Server, extracted: str, small_log: tuple[str, str], tmp_path: Path, held: str
 ) -> None:
-    run(small_log, str(tmp_path / "examples"))
     storage.publish_file(f"{BUCKET}/examples2/keep.txt", "a neighbour")
 
     with bucket.holding(held) as reached:
@@ -129,13 +130,13 @@ def test_a_run_killed_while_it_writes_to_a_bucket(
     left = {name.removeprefix("examples/") for name in bucket.names("examples/")}
     assert storage.UNFINISHED in left
     assert schema.METADATA not in left
-    shards = {name for name in contents(str(tmp_path / "examples")) if name.endswith(".tfrecord.gz")}
+    shards = {name for name in contents(extracted) if name.endswith(".tfrecord.gz")}
     assert left & shards == {name for name in shards if held not in name}
     assert_refused_by_readers(f"{BUCKET}/examples", tmp_path)
 
     storage.publish_file(f"{BUCKET}/examples/train/part-00009-of-00010.tfrecord.gz", "of a run with more streams")
-    finish(start(small_log, f"{BUCKET}/examples"))
-    assert_same(f"{BUCKET}/examples", str(tmp_path / "examples"))
+    run(small_log, f"{BUCKET}/examples")
+    assert_same(f"{BUCKET}/examples", extracted)
     assert contents(f"{BUCKET}/examples2") == {"keep.txt": b"a neighbour"}
 
 
@@ -162,7 +163,7 @@ def test_a_run_killed_while_it_writes_here(small_log: tuple[str, str], tmp_path:
     assert schema.METADATA not in contents(str(output.parent / left))
     assert_refused_by_readers(str(output), tmp_path)
 
-    finish(start(log, str(output)))
+    run(log, str(output))
     assert os.listdir(output.parent) == ["examples"]
     assert_same(str(output), str(tmp_path / "expected"))
 
@@ -231,17 +232,14 @@ def test_a_failed_upload_is_never_taken_for_whole(bucket: servers.Server, tmp_pa
     ("place", "found"), [(f"gs://{servers.FORBIDDEN}", "Forbidden: .*permission"), ("gs://nowhere", "no such")]
 )
 def test_places_out_of_reach(
-    bucket: servers.Server, small_log: tuple[str, str], tmp_path: Path, place: str, found: str
+    bucket: servers.Server, extracted: str, small_log: tuple[str, str], tmp_path: Path, place: str, found: str
 ) -> None:
-    run(small_log, str(tmp_path / "examples"))
     uses: list[Callable[[], object]] = [
         lambda: run(small_log, f"{place}/examples"),
         lambda: run((f"{place}/purchases.parquet", small_log[1]), str(tmp_path / "out")),
         lambda: run((f"{place}/*.parquet", small_log[1]), str(tmp_path / "out")),
         lambda: build_vocabularies(examples=f"{place}/x", output_path=str(tmp_path / "v"), feature_config=CONFIG),
-        lambda: build_vocabularies(
-            examples=str(tmp_path / "examples"), output_path=f"{place}/v.json", feature_config=CONFIG
-        ),
+        lambda: build_vocabularies(examples=extracted, output_path=f"{place}/v.json", feature_config=CONFIG),
     ]
     before = set(os.listdir(tmp_path))
     for use in uses:

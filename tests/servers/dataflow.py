@@ -1,11 +1,16 @@
 """Dataflow's REST API on this machine: keeps the jobs it is given, runs none, and calls them done or failed."""
 
 import contextlib
+import functools
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from tests.servers import waits
 from tests.servers.loopback import serving
@@ -92,8 +97,22 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def dataflow_server(counters: dict[str, dict[str, int]] | None = None, error: str = "") -> Iterator[Server]:
-    """Dataflow at `url`, for --dataflow_endpoint; see Server. Beam looks at its jobs in a hundredth of five seconds."""
-    from apache_beam.runners.dataflow import dataflow_runner
+    """Dataflow at `url`, for --dataflow_endpoint; see Server.
 
-    with serving(Server(counters or {}, error)) as server, waits.hurried(dataflow_runner):
+    Beam looks at its jobs in a hundredth of five seconds, and asks pip once what is installed here.
+    """
+    from apache_beam.runners.dataflow import dataflow_runner
+    from apache_beam.runners.portability import stager
+
+    with (
+        serving(Server(counters or {}, error)) as server,
+        waits.hurried(dataflow_runner),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(stager, "subprocess", SimpleNamespace(check_output=lambda command: _output(tuple(command))))
         yield server
+
+
+@functools.cache
+def _output(command: tuple[str, ...]) -> bytes:
+    return subprocess.check_output(command)
