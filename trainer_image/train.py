@@ -5,6 +5,9 @@ import shutil
 import tempfile
 from typing import Any
 
+from trainer_image import keras_alone  # noqa: F401  before anything else imports Keras
+
+# isort: split
 from components.common import feature_config as fc
 from components.common import schema, staging, storage
 from components.common.errors import InputError
