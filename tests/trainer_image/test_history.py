@@ -1,9 +1,6 @@
-"""Kind history: what is pooled, hidden and learned, and that the SavedModels answer by it."""
+"""Kind history: what is pooled, hidden and learned."""
 
 import json
-import os
-import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import asdict
@@ -15,17 +12,14 @@ import pytest
 
 from components.common.errors import InputError
 from tests.toy_shops import Shop, in_time, vocabulary, write_shard
-from tests.trainings import Trained, without_export
+from tests.trainer_image.served_history import CONFIG
 from trainer_image.train import train
 
 import tensorflow as tf  # isort: skip  # after trainer_image, which chooses Keras
 
-from trainer_image import history, loop, losses, repeats, validation  # isort: skip
+from trainer_image import history, losses, repeats  # isort: skip
 from trainer_image.history import Events  # isort: skip
-from trainer_image.preemption import Preempted  # isort: skip
 
-CONFIG = "feature_config_history.yaml"
-METADATA = ("stratbuy_domain_desc", "mge_main_cat_desc")
 EVENTS = [(0, 3, 2.0), (0, 3, 12.0), (0, 1, 0.0), (2, 3, 40.0), (2, 3, 10.0), (2, 3, 10.0)]
 
 
@@ -121,239 +115,6 @@ def test_statistics_and_trends_by_hand() -> None:
     np.testing.assert_allclose(repeats.trends(found).numpy(), np.log(shares), rtol=1e-5)
 
 
-@pytest.fixture(scope="module", params=["temporal", "random"])
-def trained(request: pytest.FixtureRequest, shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    folder = tmp_path_factory.mktemp(request.param)
-    there = in_time(shop, folder / "examples") if request.param == "temporal" else shop
-    document = train(there.options(folder / "model", feature_config=CONFIG, epochs=3))
-    return there, folder / "model", document
-
-
-def signature(folder: Path, name: str) -> Any:
-    loaded = tf.saved_model.load(str(folder / name))
-    call = loaded.signatures["serving_default"]
-    call.kept = loaded
-    return call
-
-
-NOTHING = {"history_products": np.zeros((1, 0), np.int64), "history_ages": np.zeros((1, 0), np.float32)}
-
-
-def asked(call: Any, customers: list[str], **given: np.ndarray) -> dict[str, np.ndarray]:
-    raw = {"cust_person_id": np.array(customers, object), **NOTHING, **given}
-    return {name: value.numpy() for name, value in call(**{k: tf.constant(v) for k, v in raw.items()}).items()}
-
-
-def own(answer: dict[str, np.ndarray], row: int) -> dict[int, float]:
-    pairs = zip(answer["own_products"][row].tolist(), answer["own_scores"][row].tolist(), strict=True)
-    return {product: score for product, score in pairs if product != -1}
-
-
-@pytest.fixture(scope="module")
-def late(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """A shop where a new customer comes in validation."""
-    folder = tmp_path_factory.mktemp("late") / "examples"
-    there = in_time(shop, folder)
-    rows = [{**row, "cust_person_id": "late"} if i % 9 == 0 else row for i, row in enumerate(there.rows["validation"])]
-    write_shard(folder / "validation" / "part-00000-of-00001.tfrecord.gz", rows)
-    return there._replace(rows={**there.rows, "validation": rows})
-
-
-@pytest.fixture(scope="module")
-def knowing(late: Shop, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
-    """The trained models by the last split that they know; validation is of a sample."""
-    found = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(validation, "SCORES", 12 * 20)  # 20 of the 41 customers of validation
-        for through in ("train", "validation"):
-            model = tmp_path_factory.mktemp(through) / "model"
-            options = late.options(model, feature_config=CONFIG, epochs=2, history_through=through)
-            found[through] = Trained(model, train(options))
-    return found
-
-
-@pytest.mark.parametrize("known", [("train",), ("train", "validation")])
-def test_a_customer_is_what_was_seen_of_it(late: Shop, knowing: dict[str, Trained], known: tuple[str, ...]) -> None:
-    """The history that is left out is that of these splits' rows, and of no other."""
-    model, document = knowing[known[-1]]
-    call, rows = signature(model, "query_model"), [row for split in known for row in late.rows[split]]
-    assert document["history"] == {"through": known[-1], "purchases": len(rows)}
-    last = max(row["timestamp"] for row in rows)
-    mine = [row for row in rows if row["cust_person_id"] == "customer 3"]
-    answer = asked(call, ["customer 3", "nobody", "customer 5", "late"])
-    assert set(own(answer, 0)) == {row["product_id"] for row in mine}
-    assert own(answer, 1) == {}
-    assert set(own(answer, 3)) == {row["product_id"] for row in rows if row["cust_person_id"] == "late"}
-    told = asked(
-        call,
-        ["customer 5", "somebody new"],
-        history_products=np.array([[row["product_id"] for row in mine] + [-1]] * 2, np.int64),
-        history_ages=np.array([[(last - row["timestamp"]) / 86400 for row in mine] + [0]] * 2, np.float32),
-    )
-    for row in (0, 1):  # whoever it is, it is the history that counts
-        np.testing.assert_allclose(told["embedding"][row], answer["embedding"][0], rtol=1e-4, atol=1e-5)
-        assert own(told, row) == pytest.approx(own(answer, 0), rel=1e-3, abs=1e-4)
-
-
-def trends_by_hand(rows: list[dict[str, Any]], catalogue: list[str]) -> np.ndarray:
-    """The logarithms that a product's trend is a weighted sum of, float64 [N, 5]."""
-    ages = np.array([max(row["timestamp"] for row in rows) - row["timestamp"] for row in rows]) / 86_400
-    is_of = np.array([[str(row["product_id"]) == product for row in rows] for product in catalogue])
-    sold = is_of.sum(axis=1)
-    decayed = is_of @ np.exp2(-ages[:, None] / np.array([5, 10, 30, 90]))
-    lately = np.log((decayed + 0.3) / (decayed.sum(axis=0) + 0.3))
-    return np.column_stack([np.log((sold + 1) / (sold.sum() + 1)), lately])
-
-
-def test_knowing_more_teaches_nothing(late: Shop, knowing: dict[str, Trained]) -> None:
-    """The weights are those of the model that knows less, though validation is of a sample; trends are not."""
-    documents, models, trends = [], [], []
-    for folder, document in knowing.values():
-        documents.append(document)
-        models.append(dict(np.load(folder / "weights.npz")))
-        ids = np.array(documents[-1]["catalogue"], np.int64)
-        text = {name: tf.constant([late.products[str(product)][name] for product in ids]) for name in METADATA}
-        embedded = signature(folder, "candidate_model")(product_id=tf.constant(ids), **text)["embedding"].numpy()
-        trends.append(embedded[:, -1])
-    for name, values in models[0].items():
-        np.testing.assert_array_equal(values, models[1][name])
-    steps = [[point["loss"] for point in document["training"]["repeats"]["curve"]] for document in documents]
-    assert steps[0] == steps[1]
-    assert documents[0]["metrics"]["validation_metrics"] == documents[1]["metrics"]["validation_metrics"]
-    assert documents[0]["metrics"]["test_metrics"] != documents[1]["metrics"]["test_metrics"]
-    assert documents[0]["hyperparameters"] == documents[1]["hyperparameters"]
-    by_hand = [
-        trends_by_hand([row for split in splits for row in late.rows[split]], documents[0]["catalogue"])
-        for splits in (("train",), ("train", "validation"))
-    ]
-    weights = np.linalg.lstsq(by_hand[0], trends[0].astype(np.float64), rcond=None)[0]
-    np.testing.assert_allclose(by_hand[0] @ weights, trends[0], atol=1e-4)
-    np.testing.assert_allclose(by_hand[1] @ weights, trends[1], atol=1e-3)
-    assert np.abs(trends[1] - trends[0]).max() > 0.01
-
-
-def test_a_column_may_be_called_history(late: Shop, tmp_path: Path) -> None:
-    """Its tokens are its own, not the customers."""
-    folder = tmp_path / "examples"
-    for split, rows in late.rows.items():
-        told = [{**row, "history": row["stratbuy_domain_desc"]} for row in rows]
-        write_shard(folder / split / "part-00000-of-00001.tfrecord.gz", told)
-    document = json.loads(Path(late.metadata).read_text(encoding="utf-8"))
-    for product in document["products"].values():
-        product["history"] = product["stratbuy_domain_desc"]
-    (folder / "metadata.json").write_text(json.dumps(document), encoding="utf-8")
-    vocabularies = json.loads(Path(late.vocabularies).read_text(encoding="utf-8"))
-    vocabularies["features"]["history"] = vocabularies["features"]["stratbuy_domain_desc"]
-    (tmp_path / "vocabularies.json").write_text(json.dumps(vocabularies), encoding="utf-8")
-    there = late._replace(
-        examples=str(folder), metadata=str(folder / "metadata.json"), vocabularies=str(tmp_path / "vocabularies.json")
-    )
-    config = (
-        "query: {features: [{kind: history}], layers: [8]}\n"
-        "candidate: {features: [{kind: text, name: history, dim: 4}], layers: [8]}"
-    )
-    without_export(there.options(tmp_path / "model", feature_config=config, epochs=1))
-    kept = np.load(tmp_path / "model" / "weights.npz")
-    assert sorted(values.shape for values in (kept[name] for name in kept.files) if values.ndim == 2)[0] == (3, 4)
-
-
-def test_a_customer_that_is_no_text(late: Shop, tmp_path: Path) -> None:
-    folder = tmp_path / "examples"
-    shutil.copytree(late.examples, folder)
-    example = tf.train.Example()
-    example.features.feature["cust_person_id"].bytes_list.value.append(b"\xff")
-    path = str(folder / "validation" / "part-00000-of-00001.tfrecord.gz")
-    with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
-        writer.write(example.SerializeToString())
-    with pytest.raises(InputError, match=r"part-00000-of-00001\.tfrecord\.gz: found a customer b'\\xff'"):
-        train(late._replace(examples=str(folder)).options(tmp_path / "model", feature_config=CONFIG))
-    assert not (tmp_path / "model").exists()
-
-
-def test_histories_of_one_folder_without_splits(shop: Shop, tmp_path: Path) -> None:
-    """They are split here, by a hash; nobody's purchases of the test are in a history."""
-    rows = [row for of_split in shop.rows.values() for row in of_split]
-    write_shard(tmp_path / "examples" / "part-00000-of-00001.tfrecord.gz", rows)
-    vocabularies = {"format_version": 1, "rows": len(rows), "features": vocabulary(rows)}
-    (tmp_path / "vocabularies.json").write_text(json.dumps(vocabularies), encoding="utf-8")
-    there = shop._replace(examples=str(tmp_path / "examples"), vocabularies=str(tmp_path / "vocabularies.json"))
-    found = [
-        without_export(there.options(tmp_path / through, feature_config=CONFIG, epochs=1, history_through=through))
-        for through in ("train", "validation")
-    ]
-    assert found[0]["history"]["purchases"] == found[0]["training"]["rows"]
-    assert 0.13 < (found[1]["history"]["purchases"] - found[0]["history"]["purchases"]) / len(rows) < 0.17
-
-
-def test_one_request_with_and_without_a_history(trained: Any) -> None:
-    _, folder, _ = trained
-    call = signature(folder, "query_model")
-    alone = asked(call, ["customer 5"])
-    mixed = asked(
-        call,
-        ["customer 5", "new"],
-        history_products=np.array([[-1, 7], [1000, 1000]], np.int64),  # 7 is no product
-        history_ages=np.array([[0, 0], [1, np.nan]], np.float32),
-    )
-    assert own(mixed, 0) == pytest.approx(own(alone, 0), rel=1e-4, abs=1e-5)
-    np.testing.assert_allclose(mixed["embedding"][0], alone["embedding"][0], rtol=1e-5, atol=1e-6)
-    assert set(own(mixed, 1)) == {1000}
-
-
-def test_lists_are_embeddings_and_own_terms(trained: Any) -> None:
-    there, folder, document = trained
-    customers = [f"customer {i}" for i in range(10)] + ["nobody"]
-    query = asked(signature(folder, "query_model"), customers)
-    found = asked(signature(folder, "saved_model"), customers)
-    ids = np.array(document["catalogue"], np.int64)
-    columns = {
-        name: np.array([there.products[str(product)][name] for product in ids], object)
-        for name in ("stratbuy_domain_desc", "mge_main_cat_desc")
-    }
-    call = signature(folder, "candidate_model")
-    candidates = call(product_id=tf.constant(ids), **{name: tf.constant(c) for name, c in columns.items()})
-    scores = query["embedding"].astype(np.float64) @ candidates["embedding"].numpy().astype(np.float64).T
-    for row in range(len(customers)):
-        for product, score in own(query, row).items():
-            scores[row, ids == product] += score
-        best = np.argsort(-scores[row], kind="stable")[:5]
-        np.testing.assert_array_equal(found["product_ids"][row], ids[best])
-        np.testing.assert_allclose(found["scores"][row], scores[row, best], rtol=1e-4, atol=1e-5)
-    recall = np.mean(
-        [
-            row["product_id"] in found["product_ids"][customers.index(row["cust_person_id"])]
-            for row in there.rows["test"]
-            if row["cust_person_id"] in customers
-        ]
-    )
-    assert recall > 0.75  # five of twelve by chance: .42; four purchases of five are of three favourites
-
-
-def test_a_new_product_has_an_embedding(trained: Any) -> None:
-    _, folder, _ = trained
-    call = signature(folder, "candidate_model")
-    text = {"stratbuy_domain_desc": tf.constant(["category 1"]), "mge_main_cat_desc": tf.constant(["new"])}
-    found = call(product_id=tf.constant([5], tf.int64), **text)["embedding"].numpy()
-    assert np.isfinite(found).all()
-
-
-def test_the_same_seed_gives_the_same_model(trained: Any, tmp_path: Path) -> None:
-    there, _, document = trained
-    again = without_export(there.options(tmp_path / "model", feature_config=CONFIG, epochs=3))
-    assert again["model_version"] == document["model_version"]
-    assert again["metrics"] == document["metrics"]
-
-
-def test_a_warm_start_carries_the_towers(trained: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    there, folder, document = trained
-    settings = {"epochs": 1, "learning_rate": 1e-6, "warm_start_from": str(folder)}
-    again = without_export(there.options(tmp_path / "model", feature_config=CONFIG, **settings))
-    said = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["query", "Dense", "layers", "carried"] in said  # those of the history too, without a "but"
-    metrics = [found["metrics"]["test_metrics"]["test_recall_5"] for found in (document, again)]
-    assert metrics[1] == pytest.approx(metrics[0], abs=0.03)
-
-
 def test_queries_that_change_from_row_to_row(shop: Shop, tmp_path: Path) -> None:
     config = (
         Path(CONFIG)
@@ -417,24 +178,3 @@ def test_two_devices_train_a_history_like_one(shop: Shop, tmp_path: Path) -> Non
     assert metrics[1] == pytest.approx(
         metrics[0], abs=0.03
     )  # of 200 rows: what was hidden is the same, rounding is not
-
-
-def test_a_run_that_sigterm_ended_goes_on_to_the_same_model(
-    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """SIGTERM is seen after some steps; what is hidden depends on the number of the step, which goes on."""
-    there, _, document = trained
-    options = there.options(tmp_path / "model", feature_config=CONFIG, epochs=3, checkpoint_minutes=0.0)
-    chunk = loop.train
-
-    def interrupted(*arguments: Any) -> None:
-        chunk(*arguments)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "train", interrupted)
-        with pytest.raises(Preempted):
-            train(options)
-    assert "continues from" in capsys.readouterr().out
-    assert not (tmp_path / "model").exists()
-    assert without_export(options)["model_version"] == document["model_version"]
