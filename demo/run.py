@@ -1,25 +1,26 @@
 """`make run`: the compiled pipeline on a grocer's purchase log, here, from raw tables to recommendations."""
 
+import contextlib
 import json
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from types import FrameType
+from typing import Any, Literal, NoReturn
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-import compile as compiler
-from components.common import cli, examples, saved_models, schema, storage
+from components.common import cli
 from components.common.errors import InputError
+from demo import recommendations
 from demo.data import prepare
-from pipelines import local
+from demo.models import CONFIGS, EVALUATION, EXAMPLES, MODEL, RELEASE, Models, relative
+from pipelines.console import Steps
+from pipelines.local import StepError
 from trainer_image.options import KS, within
-
-ROOT = Path(__file__).resolve().parent.parent
-CONFIGS = {"default": "feature_config.yaml", "history": "feature_config_history.yaml"}
-SHOWN_HOUSEHOLDS, SHOWN_PRODUCTS = 3, 5
 
 
 def run(
@@ -37,17 +38,18 @@ def run(
     seed: int = 42,
     config: Literal["both", "history", "default"] = "both",
     champion: str = "",
+    reuse: str = "",
     refit: bool = False,
     ablate: bool = False,
     docker: bool = False,
 ) -> None:
     """Prepares the demo data, compiles the pipeline, runs it here and shows what came out.
 
-    The pipeline runs twice: with the default feature config, whose model becomes the champion, and with the towers that
-    know the customer's history, which have to do better. The second report shows both.
+    Two models are made of the same data: one with the default feature config, which becomes the champion, and one with
+    the towers that know the customer's history, which has to do better. The second report shows both.
 
     Args:
-        folder: Where the artifacts go; every run gets a folder of its own in it.
+        folder: Where the artifacts go; every run gets a folder of its own in it, with a log of every step.
         data: Where the two Parquet tables are kept between runs.
         split: temporal or random.
         revenue_as_of: What the model knows of a household's spending: with training, its total of the whole training
@@ -59,9 +61,10 @@ def run(
         learning_rate: Of Adam, after the warm-up.
         warmup_steps: Steps over which the learning rate rises to its value.
         seed: The same seed gives the same model.
-        config: history and default run the pipeline once, with this feature config.
+        config: history and default make one model, with this feature config.
         champion: model/ of an earlier run; this run's is released if it is not worse by more than the gate's margin.
             With both it takes the default model's place.
+        reuse: The folder of an earlier run, to begin with its examples and vocabularies in place of the tables.
         refit: Train once more on training and validation split together, for as many epochs as were best.
         ablate: Train again without category, subcategory and their cross, with three seeds, and show what difference
             they make. Takes six trainings.
@@ -89,44 +92,58 @@ def run(
         "refit": refit,
         "ablate": ablate,
     }
-    if config == "both" and not champion:
-        console.print("the default feature config, whose model is the champion", style="bold")
-        champion = run_pipeline(f"{folder}/default", CONFIGS["default"], parameters, "", data, docker)["trainer.model"]
-        console.print(f"\nthe towers that know the customer's history: {CONFIGS['history']}", style="bold")
-    chosen = CONFIGS["default" if config == "default" else "history"]
-    artifacts = run_pipeline(folder, chosen, parameters, champion, data, docker)
-    evaluation = json.loads(Path(artifacts["evaluator.evaluation"], "evaluation.json").read_text(encoding="utf-8"))
-    console.print(recall_table(evaluation))
-    if ablate:
-        model = json.loads(Path(artifacts["trainer.model"], "model_metadata.json").read_text(encoding="utf-8"))
-        console.print(impact_table(model["metadata_impact"]))
-    show_verdict(console, evaluation["verdict"])
-    if evaluation["verdict"]["promote"]:
-        show_recommendations(console, artifacts["exporter.release"], artifacts["data-extractor.examples"])
-    console.print(f"\ndata      {artifacts['data-extractor.examples']}/data_report.html")
-    console.print(f"model     {artifacts['trainer.model']}")
-    console.print(f"release   {artifacts['exporter.release']}")
-    console.print(f"report    {artifacts['evaluator.evaluation']}/report.html")
-    console.print(f"\ndone in {(time.monotonic() - started) / 60:.1f} minutes")
+    steps = Steps(console)
+    models = Models(steps, parameters, data, docker, reuse)
+    with explained(models):
+        with steps.shown():
+            if config == "both" and not champion:
+                console.print("the default feature config, whose model is the champion", style="bold")
+                champion = str(models.make(f"{folder}/default", "default", "") / MODEL)
+                console.print(f"\nthe towers that know the customer's history: {CONFIGS['history']}", style="bold")
+            made = models.make(folder, "default" if config == "default" else "history", champion)
+        evaluation = read(made / EVALUATION / "evaluation.json")
+        console.print(recall_table(evaluation))
+        if ablate:
+            console.print(impact_table(read(made / MODEL / "model_metadata.json")["metadata_impact"]))
+        show_verdict(console, evaluation["verdict"])
+        if evaluation["verdict"]["promote"]:
+            show_recommendations(console, made)
+    console.print(f"\ndata      {relative(made / EXAMPLES)}/data_report.html")
+    console.print(f"model     {relative(made / MODEL)}")
+    console.print(f"release   {relative(made / RELEASE)}")
+    console.print(f"report    {relative(made / EVALUATION)}/report.html")
+    console.print(f"\ndone in {(time.monotonic() - started) / 60:.1f} minutes: {steps.times()}")
 
 
-def run_pipeline(
-    folder: str, config: str, parameters: dict[str, Any], champion: str, data: str, docker: bool
-) -> dict[str, str]:
-    """Compiles the pipeline and runs it; returns its artifacts' paths, and ends the program where a component fails."""
-    spec = Path(folder, "pipeline.json")
-    spec.parent.mkdir(parents=True, exist_ok=True)
-    storage.write_json(str(spec), compiler.spec())
-    given = {
-        **parameters,
-        "feature_config": (ROOT / config).read_text(encoding="utf-8"),
-        "champion": champion and str(Path(champion).resolve()),
-    }
-    readable = tuple(str(Path(path).resolve()) for path in (data, champion) if path)
+@contextlib.contextmanager
+def explained(models: Models) -> Iterator[None]:
+    """Ends the program, in words, where a step fails, and at Ctrl-C and SIGTERM, when all processes have ended."""
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        return local.run(str(spec), folder, given, docker=docker, readable=readable)
-    except RuntimeError as error:  # kfp.local's
-        sys.exit(f"error: {error} What the component itself said is above.")
+        yield
+    except StepError as error:
+        log = [f"log       {relative(error.log)}"] if error.log else []
+        if error.bad_input:
+            end(cli.BAD_INPUT, f"error: {error}", *log)
+        end(1, f"{error.step} failed; its last lines:", *error.said, *log, *models.left(sys.argv[1:]))
+    except KeyboardInterrupt as error:
+        number = error.args[0] if error.args else signal.SIGINT
+        end(128 + number, "ended, with all its processes", *models.left(sys.argv[1:]))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def end(code: int, *lines: str) -> NoReturn:
+    print(*lines, sep="\n", file=sys.stderr)
+    sys.exit(code)
+
+
+def read(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def recall_table(evaluation: dict[str, Any]) -> Table:
@@ -164,21 +181,13 @@ def impact_table(impact: dict[str, Any]) -> Table:
     return table
 
 
-def show_recommendations(console: Console, release: str, folder: str) -> None:
-    """Asks the released model, as a shop would: raw customer features in, products by name out."""
-    model = saved_models.SavedModel(release, saved_models.RETRIEVAL_MODEL)
-    columns = {column: kind for column, kind in model.columns.items() if column not in schema.REQUEST}
-    rows = examples.read(examples.shards(storage.join(folder, "test")), {**columns, schema.CUSTOMER: "string"})
-    _, first = np.unique(rows[schema.CUSTOMER], return_index=True)
-    chosen = first[np.linspace(0, len(first) - 1, SHOWN_HOUSEHOLDS).astype(int)]
-    shown = {name: column[chosen] for name, column in rows.items()}
-    found = model({**shown, "k": np.array([SHOWN_PRODUCTS], np.int32)})
-    for household, names, kinds in zip(
-        shown[schema.CUSTOMER], found["product_names"], found["subcategories"], strict=True
-    ):
-        console.print(f"\nhousehold {household.decode()}", style="bold")
-        for name, kind in zip(names, kinds, strict=True):
-            console.print(f"  {name.decode()}  ({kind.decode()})", markup=False)
+def show_recommendations(console: Console, made: Path) -> None:
+    """What the released model recommends to a few households."""
+    found = recommendations.ask(str(made / RELEASE), str(made / EXAMPLES), made / "recommendations.txt")
+    for household, products in found.items():
+        console.print(f"\nhousehold {household}", style="bold")
+        for name, kind in products:
+            console.print(f"  {name}  ({kind})", markup=False)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ OTHERS = {
     "components.common.imports",
     "components.exporter.verify",
     "demo.recommendations",
+    "pipelines.local_component",
     "pipelines.local_process",
 }
 

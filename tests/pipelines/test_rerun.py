@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import compile as compiler
+from components.common.errors import InputError
 from pipelines import local
 from pipelines.rerun import COMPONENTS
 from pipelines.steps import RETRAINING, STEPS
@@ -169,5 +170,5 @@ def test_an_unknown_component_is_refused() -> None:
 
 
 def test_a_missing_artifact_says_so(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="examples"):
+    with pytest.raises(InputError, match="found nothing for examples"):
         run("vocab-builder", tmp_path, feature_config=CONFIG)
