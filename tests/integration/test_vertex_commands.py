@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipelines.vertex_cli import Commands
 from tests.servers.vertex import LOCATION, VertexServer
 
 pytestmark = pytest.mark.slow
@@ -33,7 +34,7 @@ def parameters(running_vertex: VertexServer, small_log: tuple[str, str]) -> list
     for log in small_log:
         (bucket / Path(log).name).write_bytes(Path(log).read_bytes())
     tables = ["purchases=gs://bucket/purchases.parquet", "products=gs://bucket/products.parquet"]
-    return [*tables, "epochs=400", "patience=400", "batch_size=256", "warmup_steps=5", "top_k=10", "ks=[5, 10]"]
+    return [*tables, "epochs=100", "patience=100", "batch_size=256", "warmup_steps=5", "top_k=10", "ks=[5, 10]"]
 
 
 @pytest.fixture
@@ -78,6 +79,7 @@ def test_submitted_retried_released_and_rerun(
     parameters: list[str],
     killer: list[str],
     tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     spec = tmp_path / "pipeline.json"
     compiled = _run(environment, "compile.py", "--registry", REGISTRY, "--tag", "v1", "--output", str(spec))
@@ -116,15 +118,15 @@ def test_submitted_retried_released_and_rerun(
     )
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.index("importer: succeeded") < again.stdout.index("evaluator: succeeded")
-    listed = _run(environment, *vertex, "list")
-    assert len(re.findall(r"succeeded", listed.stdout)) == 2
 
-    # What cannot be done is a sentence, and nothing is sent.
+    # The rest without a shell. What cannot be done is a sentence, and nothing is sent.
+    here = Commands(running_vertex, tmp_path, capsys)
+    assert len(re.findall(r"succeeded", here("list").out)) == 2
     before = len([n for n in running_vertex.resources if "/pipelineJobs/" in n])
-    missing = _run(environment, *vertex, "submit", *flags, "epochs=5", "--pipeline-root", "gs://mistyped/runs")
-    assert missing.returncode == 2
-    assert "epochs twice" in missing.stderr
-    nowhere = _run(environment, *vertex, "submit", *flags, "--pipeline-root", "gs://mistyped/runs")
-    assert nowhere.returncode == 2
-    assert "gs://mistyped does not exist" in nowhere.stderr
+    missing = here("submit", *flags, "epochs=5", "--pipeline-root", "gs://mistyped/runs")
+    assert missing.code == 2
+    assert "epochs twice" in missing.err
+    nowhere = here("submit", *flags, "--pipeline-root", "gs://mistyped/runs")
+    assert nowhere.code == 2
+    assert "gs://mistyped does not exist" in nowhere.err
     assert len([n for n in running_vertex.resources if "/pipelineJobs/" in n]) == before
