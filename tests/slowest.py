@@ -1,4 +1,4 @@
-"""Prints the slowest tests of JUnit reports: `python .ci/slowest.py COUNT REPORT...`."""
+"""Prints the slowest tests of JUnit reports: `python tests/slowest.py COUNT REPORT...`."""
 
 import sys
 from xml.etree import ElementTree
