@@ -36,6 +36,7 @@ def list_files(pattern: str) -> list[str]:
     """Paths that match a glob, sorted, in the form they were asked for (local or gs://).
 
     What is there under a name is meant by it: in my[1]/*.parquet the brackets are no glob where a folder is called so.
+    A last part with * or ? stays a glob, which matches a file of that very name too.
     """
     if not is_remote(pattern):
         pattern = os.path.abspath(os.path.expanduser(pattern))
@@ -217,7 +218,8 @@ def _named(pattern: str) -> tuple[str, str]:
     """The beginning of a glob up to the first part that is a pattern and not the name of something; and the rest."""
     parts = pattern.split("/")
     for length, part in enumerate(parts):
-        if glob.has_magic(part) and not exists("/".join(parts[: length + 1])):
+        is_glob = length == len(parts) - 1 and set(part) & set("*?")
+        if glob.has_magic(part) and (is_glob or not exists("/".join(parts[: length + 1]))):
             return "/".join(parts[:length]), "/".join(parts[length:])
     return pattern, ""
 
