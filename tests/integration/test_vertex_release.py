@@ -10,7 +10,7 @@ import pytest
 
 from components.exporter.vertex.batch import batch
 from tests.components import fake_model
-from tests.components.exporter.test_export import NO, write_evaluation
+from tests.components.exporter.releases import NO, write_evaluation
 from tests.integration.compiled_runs import path_of, submit
 from tests.integration.sums import PARENT, tasks
 from tests.servers.vertex import VertexServer

@@ -17,6 +17,7 @@ from components.exporter.serving_model import ServingModel
 
 RECALL = {"recall_1": 2.75 / 6, "recall_2": 3.5 / 6}  # of fake_model's test purchases, by hand
 YES = {"promote": True, "reasons": [{"rule": "coverage", "passed": True, "text": "All of it."}]}
+NO = {"promote": False, "reasons": [{"rule": "baseline", "passed": False, "text": "Popularity is better."}]}
 SIGNATURES = (
     *("serving_default", "recommend", "recommend_excluding"),
     *("similar_products", "query_embedding", "candidate_embedding"),

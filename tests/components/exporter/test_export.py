@@ -13,10 +13,9 @@ from components.common.errors import InputError
 from components.exporter import warmup
 from components.exporter.export import export
 from tests.components import fake_model
-from tests.components.exporter.releases import RECALL, SIGNATURES, YES, write_evaluation
+from tests.components.exporter.releases import NO, RECALL, SIGNATURES, YES, write_evaluation
 
 METRICS = {"model": {name: {"value": value, "low": value, "high": value} for name, value in RECALL.items()}}
-NO = {"promote": False, "reasons": [{"rule": "baseline", "passed": False, "text": "Popularity is better."}]}
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,7 @@ from components.common.errors import InputError
 from components.exporter.vertex import vector_search
 from components.exporter.vertex.publish import publish
 from components.exporter.vertex.release import FINGERPRINT, read
-from tests.components.exporter.vertex.conftest import IMAGE, Cloud
-from tests.components.exporter.vertex.test_publish import EVERYTHING, document
-from tests.components.exporter.vertex.test_rollback import ROLLBACK
+from tests.components.exporter.vertex.cloud import EVERYTHING, IMAGE, ROLLBACK, Cloud, document
 
 
 def published(cloud: Cloud, name: str, **changes: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from components.exporter.vertex.batch import batch
 from components.exporter.vertex.recommend import padded
 from tests.components import fake_model
 from tests.components.exporter.vertex import recommender, releases
-from tests.components.exporter.vertex.conftest import Cloud
+from tests.components.exporter.vertex.cloud import Cloud
 from tests.servers import bigquery as server
 
 COLUMNS = ["cust_person_id", "rank", "product_id", "art_name", "score", "model_version"]

@@ -4,7 +4,7 @@ import pytest
 from google.cloud import aiplatform_v1 as vertex
 
 from components.exporter.vertex.endpoint import traffic_split
-from tests.components.exporter.vertex.conftest import MODEL, Cloud
+from tests.components.exporter.vertex.cloud import MODEL, Cloud
 from tests.servers.vertex_faults import Kind
 
 

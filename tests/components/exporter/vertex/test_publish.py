@@ -9,22 +9,7 @@ from components.common.errors import InputError
 from components.exporter.vertex.publish import publish
 from components.exporter.vertex.release import finished
 from tests.components.exporter.vertex import releases
-from tests.components.exporter.vertex.conftest import IMAGE, MODEL, PARENT, Cloud
-
-EVERYTHING: dict[str, Any] = {
-    "project": "my-project",
-    "region": "europe-west3",
-    "model_name": "recs",
-    "serving_image": IMAGE,
-    "endpoint_name": "shop",
-    "index_name": "recs",
-    "index_endpoint_name": "search",
-}
-
-
-def document(cloud: Cloud, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((cloud.bucket / name / "release.json").read_text())
-    return found
+from tests.components.exporter.vertex.cloud import EVERYTHING, MODEL, PARENT, Cloud, document
 
 
 def test_by_default_nothing_is_sent(cloud: Cloud) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from components.exporter.vertex import calls
 from tests.components.exporter.vertex import releases
-from tests.components.exporter.vertex.conftest import IMAGE, MODEL, PARENT, Cloud
+from tests.components.exporter.vertex.cloud import IMAGE, MODEL, PARENT, Cloud
 from tests.servers.vertex_faults import Kind
 
 FLAGS = ("--model-name", "recs", "--serving-image", IMAGE)

@@ -5,9 +5,7 @@ import shutil
 import pytest
 
 from components.exporter.vertex import calls
-from tests.components.exporter.vertex.conftest import Cloud
-
-ROLLBACK = ("rollback", "--model-name", "recs", "--endpoint-name", "shop")
+from tests.components.exporter.vertex.cloud import ROLLBACK, Cloud
 
 
 def promote(cloud: Cloud, *names: str, traffic: int = 100) -> None:

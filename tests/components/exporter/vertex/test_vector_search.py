@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.components.exporter.vertex import releases
-from tests.components.exporter.vertex.conftest import Cloud
+from tests.components.exporter.vertex.cloud import Cloud
 from tests.servers.vertex_faults import Kind
 
 
