@@ -20,6 +20,7 @@ from components.common.vocabularies import FORMAT_VERSION
 from components.vocab_builder.accumulator import Accumulator
 
 SHARD, FEWEST_SHARDS = 1_250_000, 4  # rows, files
+FEW = 50_000  # rows that are written sooner than processes start
 TRUTH = "truth.json"
 
 
@@ -47,10 +48,15 @@ def make(folder: str, rows: int, customers: int, products: int, seed: int = 1) -
     with storage.publish(folder, TRUTH) as work:
         for split in schema.SPLITS:
             os.makedirs(storage.join(work, "examples", split))
-        spawned = multiprocessing.get_context("spawn")  # the caller may have TensorFlow's threads, which fork breaks
-        with ProcessPoolExecutor(os.cpu_count(), mp_context=spawned) as pool:
-            jobs = [pool.submit(_write_shard, work, shape, shard, shards) for shard in range(shards)]
-            parts = [job.result() for job in jobs]
+        if rows <= FEW:
+            parts = [_write_shard(work, shape, shard, shards) for shard in range(shards)]
+        else:
+            spawned = multiprocessing.get_context(
+                "spawn"
+            )  # the caller may have TensorFlow's threads, which fork breaks
+            with ProcessPoolExecutor(os.cpu_count(), mp_context=spawned) as pool:
+                jobs = [pool.submit(_write_shard, work, shape, shard, shards) for shard in range(shards)]
+                parts = [job.result() for job in jobs]
         log = world(customers, products, seed)
         bought = Purchases(*(np.concatenate(column) for column in zip(*parts, strict=True)))
         storage.write_json(storage.join(work, "examples", schema.METADATA), _metadata(log, bought, shape, shards))

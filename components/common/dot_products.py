@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from components.common import counting
 
@@ -123,7 +123,7 @@ class DotProducts:
                         np.add.at(counts[1], pair, exact == score[pair])
 
         # One thread a core, each with a BLAS of its own: BLAS's threads would wait in a loop while one core compares.
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(_cores()) as pool:
+        with _blas().limit(limits=1), ThreadPoolExecutor(_cores()) as pool:
             list(pool.map(tile, range(0, len(asked.query), rows)))
         return counts
 
@@ -151,6 +151,12 @@ class DotProducts:
         share = width * UNIT / (1 - width * UNIT) + 4 * UNIT
         largest = np.abs(self.queries).max() + np.abs(self.candidates).max()
         return share * self._reach + 2 * width * TINY * (1 + float(largest))
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """NumPy's BLAS, which is looked for among all libraries of the process, once."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _cores() -> int:
