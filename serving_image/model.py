@@ -12,9 +12,7 @@ from serving_image.catalogue import NOTHING, TEXTS, Catalogue
 from serving_image.histories import History
 from serving_image.rows import OPTIONS, Column, Row
 
-# Before TensorFlow is imported: no CUDA notes on a CPU machine, and no Keras 3, which takes as long as the rest of it.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no CUDA notes on a CPU machine
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -12,9 +12,7 @@ import pyarrow as pa
 from components.common import schema, storage
 from components.common.errors import InputError
 
-# Before TensorFlow is imported: no CUDA notes on a CPU machine, and no Keras 3, which takes as long as the rest of it.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no CUDA notes on a CPU machine
 
 QUERY_MODEL, CANDIDATE_MODEL, RETRIEVAL_MODEL = "query_model", "candidate_model", "saved_model"
 METADATA = "model_metadata.json"

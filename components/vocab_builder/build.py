@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 BATCH = 32_768  # rows: the larger, the fewer distinct values there are in all batches together
 
-# Before TensorFlow is imported: no CUDA notes on a CPU machine, and no Keras 3, which takes as long as the rest of it.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no CUDA notes on a CPU machine
 
 
 def build_vocabularies(
