@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -64,10 +65,11 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
             storage.write_json(storage.join(work, RELEASE), release)
             return release
         work = stack.enter_context(storage.publish(output_path, RELEASE))
-        with progress.step("Building the served model"):
-            _build(model, examples, storage.join(work, saved_models.RETRIEVAL_MODEL), metadata["catalogue"])
-        with progress.step("Proving it"):
-            verification, embedded, candidates = _verified(model, examples, evaluation, work, output_path)
+        with _verifier(model, examples, evaluation, work, output_path) as verified:
+            with progress.step("Building the served model"):
+                _build(model, examples, storage.join(work, saved_models.RETRIEVAL_MODEL), metadata["catalogue"])
+            with progress.step("Proving it"):
+                verification, embedded, candidates = verified()
         with progress.step("Writing what Vector Search reads"):
             products = schema.read_metadata(storage.join(examples, schema.METADATA))["products"]
             os.mkdir(storage.join(work, "embeddings"))
@@ -142,29 +144,42 @@ def _build(model: str, examples: str, output: str, catalogue: list[str]) -> None
     warmup.write(output, warmup.of(signatures, some, products))
 
 
-def _verified(
+@contextlib.contextmanager
+def _verifier(
     model: str, examples: str, evaluation: str, release: str, output_path: str
-) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """Runs verify.py in a fresh process: its result, and the towers' embeddings of queries and candidates."""
+) -> Iterator[Callable[[], tuple[dict[str, Any], np.ndarray, np.ndarray]]]:
+    """Starts verify.py in a fresh process, which gets ready while the release is built.
+
+    Yields a function for when it is built: it returns the result, and the towers' embeddings of queries and candidates.
+    """
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    with tempfile.TemporaryDirectory() as folder:
-        local = evaluation if storage.is_remote(evaluation) else os.path.abspath(evaluation)
+    local = evaluation if storage.is_remote(evaluation) else os.path.abspath(evaluation)
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         paths = [os.path.abspath(model), os.path.abspath(examples), local, os.path.abspath(release), folder]
-        done = subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, "-m", verify.__name__, *paths],
             cwd=root,
+            stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            check=False,
         )
-        if done.returncode:
-            raise RuntimeError(f"verification ended with exit code {done.returncode}:\n{done.stderr[-4000:]}")
-        result = storage.read_json(storage.join(folder, verify.RESULT), "the result of the verification")
-        if "error" in result:
-            where, *rest = result["error"]
-            raise InputError(where.replace(os.path.abspath(release), output_path), *rest)  # which nobody will find
-        return result, np.load(storage.join(folder, verify.QUERIES)), np.load(storage.join(folder, verify.CANDIDATES))
+        stack.enter_context(process)
+        stack.callback(process.kill)  # where the release cannot be built
+
+        def verified() -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+            _, said = process.communicate("built\n")
+            if process.returncode:
+                raise RuntimeError(f"verification ended with exit code {process.returncode}:\n{said[-4000:]}")
+            result = storage.read_json(storage.join(folder, verify.RESULT), "the result of the verification")
+            if "error" in result:
+                where, *rest = result["error"]
+                raise InputError(where.replace(os.path.abspath(release), output_path), *rest)  # which nobody will find
+            towers = (np.load(storage.join(folder, name)) for name in (verify.QUERIES, verify.CANDIDATES))
+            return result, *towers
+
+        yield verified
 
 
 def _files(folder: str) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Proves, in a process of its own, that a release answers as the model's towers and its evaluation say.
 
 `python -m components.exporter.verify MODEL EXAMPLES EVALUATION RELEASE OUTPUT` needs TensorFlow, NumPy, Arrow and the
-SavedModels: nothing of the trainer, of Keras or of TFRS, nothing that another step left in memory.
+SavedModels: nothing of the trainer, of Keras or of TFRS, nothing that another step left in memory. It begins while the
+release is being built, and goes on when a line on stdin says that it is there.
 """
 
 import sys
@@ -26,7 +27,9 @@ EMBEDDING_TOLERANCE = 1e-6  # of a number, as a share of the largest of its embe
 MOST_LISTS = 10_000  # queries whose lists are compared; of more, some of all parts
 
 
-def verify(model: str, examples: str, evaluation: str, release: str) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+def verify(
+    model: str, examples: str, evaluation: str, release: str, built: Callable[[], None] = lambda: None
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Compares a release with the Trainer's towers, the Evaluator's Recall and the purchases.
 
     Args:
@@ -34,6 +37,7 @@ def verify(model: str, examples: str, evaluation: str, release: str) -> tuple[di
         examples: A local examples folder.
         evaluation: The Evaluator's folder, for this model on these examples, local or gs://.
         release: A local folder with the release's saved_model/.
+        built: Returns when the release is there; what needs only the model is done before.
 
     Returns:
         What was compared, as numbers (see README, "The release"); the towers' embeddings of the test split's queries,
@@ -48,6 +52,7 @@ def verify(model: str, examples: str, evaluation: str, release: str) -> tuple[di
     catalogue = catalogues.read(saved_models.read_metadata(model)["catalogue"], towers[1], products, lookup)
     test = purchases.read(examples, towers[0].columns, catalogue.ids)
     queries = query_models.ask(towers[0], test.raw, schema.CUSTOMER, catalogue.ids)
+    built()
     served = saved_models.SavedModel(release, saved_models.RETRIEVAL_MODEL, RECOMMEND)
     listed = answers.some(len(queries.embeddings), MOST_LISTS)
     proof = Proof(served, test, catalogue, queries, listed)
@@ -130,10 +135,16 @@ def _warmed(served: saved_models.SavedModel) -> dict[str, int]:
     return {"warmup_requests": len(requests)}
 
 
+def _built() -> None:
+    """Waits for a line on stdin, which says that the release is there."""
+    if not sys.stdin.readline():
+        sys.exit("nobody waits for the result")
+
+
 def main(model: str, examples: str, evaluation: str, release: str, output: str) -> None:
     """Writes into the folder `output`: verification.json, or in it what is wrong, and the towers' embeddings."""
     try:
-        result, queries, candidates = verify(model, examples, evaluation, release)
+        result, queries, candidates = verify(model, examples, evaluation, release, _built)
         np.save(storage.join(output, QUERIES), queries)
         np.save(storage.join(output, CANDIDATES), candidates)
     except InputError as error:
