@@ -1,32 +1,38 @@
 """Asks a released model, as a shop would: raw customer features in, products by name out."""
 
+import contextlib
 import json
 import subprocess
 import sys
-from pathlib import Path
+import tempfile
+from collections.abc import Callable, Iterator
 
 HOUSEHOLDS, PRODUCTS = 3, 5
 
 Recommendations = dict[str, list[tuple[str, str]]]  # household: products' names and subcategories
 
 
-def ask(release: str, folder: str, log: Path) -> Recommendations:
-    """Recommendations for a few households, by a process of its own: TensorFlow prints to wherever it is.
+@contextlib.contextmanager
+def ready() -> Iterator[Callable[[str, str], Recommendations]]:
+    """Starts a process that imports TensorFlow meanwhile, and keeps to itself what TensorFlow prints.
 
-    Args:
-        release: The Exporter's.
-        folder: The examples that it was made from.
-        log: Where TensorFlow's lines go.
-
-    Raises:
-        RuntimeError: the model does not answer.
+    Yields a function that asks: of a release and the examples it was made from to recommendations for a few households.
     """
-    with log.open("w", encoding="utf-8") as file:
-        command = [sys.executable, "-m", __name__, release, folder]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=file, encoding="utf-8", check=False)
-    if done.returncode:
-        raise RuntimeError(f"The released model did not answer: {log}")
-    return dict(json.loads(done.stdout))
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as log, contextlib.ExitStack() as stack:
+        command = [sys.executable, "-m", __name__]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, encoding="utf-8")
+        stack.enter_context(process)
+        stack.callback(process.kill)  # where it was not asked
+
+        def ask(release: str, folder: str) -> Recommendations:
+            answer, _ = process.communicate(json.dumps([release, folder]))
+            if process.returncode:
+                log.seek(0)
+                raise RuntimeError(f"the released model does not answer:\n{log.read()}")
+            return dict(json.loads(answer))
+
+        yield ask
 
 
 def recommend(release: str, folder: str) -> Recommendations:
@@ -51,4 +57,7 @@ def recommend(release: str, folder: str) -> Recommendations:
 
 
 if __name__ == "__main__":
-    print(json.dumps(recommend(*sys.argv[1:])))
+    from components.common import bare_tensorflow  # noqa: F401  what takes long comes before the question
+
+    if asked := sys.stdin.read():
+        print(json.dumps(recommend(*json.loads(asked))))

@@ -94,7 +94,7 @@ def run(
     }
     steps = Steps(console)
     models = Models(steps, parameters, data, docker, reuse)
-    with explained(models):
+    with explained(models), recommendations.ready() as ask:
         with steps.shown():
             if config == "both" and not champion:
                 console.print("the default feature config, whose model is the champion", style="bold")
@@ -107,7 +107,7 @@ def run(
             console.print(impact_table(read(made / MODEL / "model_metadata.json")["metadata_impact"]))
         show_verdict(console, evaluation["verdict"])
         if evaluation["verdict"]["promote"]:
-            show_recommendations(console, made)
+            show_recommendations(console, ask(str(made / RELEASE), str(made / EXAMPLES)))
     console.print(f"\ndata      {relative(made / EXAMPLES)}/data_report.html")
     console.print(f"model     {relative(made / MODEL)}")
     console.print(f"release   {relative(made / RELEASE)}")
@@ -181,9 +181,8 @@ def impact_table(impact: dict[str, Any]) -> Table:
     return table
 
 
-def show_recommendations(console: Console, made: Path) -> None:
-    """What the released model recommends to a few households."""
-    found = recommendations.ask(str(made / RELEASE), str(made / EXAMPLES), made / "recommendations.txt")
+def show_recommendations(console: Console, found: recommendations.Recommendations) -> None:
+    """Products that the released model recommends to a few households."""
     for household, products in found.items():
         console.print(f"\nhousehold {household}", style="bold")
         for name, kind in products:
