@@ -18,8 +18,8 @@ from components.common.errors import InputError
 from pipelines.job import Job
 from pipelines.machines import Machine
 from pipelines.steps import PARTS, STEPS, Settings
+from tests.command_line import Result, result_of
 from tests.pipelines.specs import CLUSTER, GPU, trainer_of
-from tests.pipelines.vertex_cli import Result, result_of
 
 JOB = ("--project", "my-project", "--region", "europe-west3", "--pipeline-root", "gs://my-bucket/runs")
 ROOT = Path(__file__).resolve().parents[2]

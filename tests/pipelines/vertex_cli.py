@@ -1,29 +1,19 @@
 """The command line in this process: flags in, exit code and output out."""
 
 import re
-import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from compile import compile_pipeline
 from components.common import cli
 from pipelines import vertex
+from tests.command_line import Result, result_of
 from tests.servers.vertex import LOCATION, VertexServer
 
 REGISTRY = "europe-west3-docker.pkg.dev/my-project"
 PARAMETERS = ("--parameters", "purchases=my-project.shop.purchases", "products=my-project.shop.products")
-
-
-class Result(NamedTuple):
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
 
 
 def run_id(out: str) -> str:
@@ -31,19 +21,6 @@ def run_id(out: str) -> str:
     found = re.search(r"submitted (\S+)", out)
     assert found
     return found[1]
-
-
-def result_of(command: Callable[[], None], capsys: pytest.CaptureFixture[str], *arguments: str) -> Result:
-    """What a command leaves behind that is called here with this process's arguments, the program's name first."""
-    capsys.readouterr()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", list(arguments))
-        try:
-            command()
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-    return Result(code, *capsys.readouterr())
 
 
 class Commands:

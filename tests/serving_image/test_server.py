@@ -10,11 +10,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 
 import fsspec
 import pytest
 
 from benchmarks import serve_fuzz, serve_send
+from components.common import cli
+from serving_image import main
+from tests.command_line import result_of
 from tests.servers.storage import BUCKET, storage_server
 from tests.serving_image.process import Running, fetch, running, start
 from tests.serving_image.shop import check
@@ -81,26 +85,42 @@ def test_vertex_ais_environment_and_a_stop_that_finishes_what_was_begun(release:
 
 
 @pytest.mark.parametrize(
-    ("flags", "environment", "said"),
+    ("flags", "said"),
     [
-        (["--port", "0"], {}, "--release, AIP_STORAGE_URI: found nothing"),
-        (["--release", "nowhere", "--port", "0"], {}, "nowhere: found nothing, expected release/ of the Exporter"),
-        (
-            ["--release", "nowhere"],
-            {"AIP_HTTP_PORT": "http"},
-            "AIP_HTTP_PORT: found 'http', expected the number of a port",
-        ),
-        (["--release", "nowhere", "--port", "70000"], {}, "127.0.0.1:70000: found"),
-        (["--release", "nowhere", "--predict-route", "predict"], {}, "expected a path that begins with /"),
-        (["--release", "nowhere", "--max-k", "0"], {}, "--max-k: found 0, expected 1 or more"),
+        (["--port", "0"], "--release, AIP_STORAGE_URI: found nothing"),
+        (["--release", "nowhere", "--port", "0"], "nowhere: found nothing, expected release/ of the Exporter"),
+        (["--release", "nowhere", "--port", "70000"], "127.0.0.1:70000: found"),
     ],
 )
-def test_bad_input(flags: list[str], environment: dict[str, str], said: str) -> None:
-    process = start(*flags, **environment)
+def test_bad_input(flags: list[str], said: str) -> None:
+    process = start(*flags)
     _, errors = process.communicate()
     assert process.returncode == 2
     assert said in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "said"),
+    [
+        ([], {"AIP_HTTP_PORT": "http"}, "AIP_HTTP_PORT: found 'http', expected the number of a port"),
+        (["--predict-route", "predict"], {}, "expected a path that begins with /"),
+        (["--max-k", "0"], {}, "--max-k: found 0, expected 1 or more"),
+    ],
+)
+def test_bad_flags_before_anything_is_started(
+    flags: list[str],
+    environment: dict[str, str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    done = result_of(partial(cli.run, main.serve), capsys, "serving_image.main", "--release", "nowhere", *flags)
+    assert done.code == 2
+    assert said in done.err
+    assert "Traceback" not in done.err
 
 
 def test_a_port_that_another_has(server: Running, release: str) -> None:
