@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import subprocess
 import sys
@@ -65,9 +66,22 @@ def proof_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     That it runs in one is tested where a release is made first, in test_export.
     """
 
-    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        assert command[:3] == [sys.executable, "-m", verify.__name__]
-        verify.main(*command[3:])
-        return subprocess.CompletedProcess(command, 0, stderr="")
+    class Process(contextlib.nullcontext[None]):
+        """What the Exporter uses of a subprocess.Popen."""
 
-    monkeypatch.setattr(subprocess, "run", run)
+        returncode = 0
+
+        def __init__(self, command: list[str], **_: Any):
+            super().__init__()
+            assert command[:3] == [sys.executable, "-m", verify.__name__]
+            self.paths = command[3:]
+
+        def communicate(self, _: str) -> tuple[str, str]:
+            verify.main(*self.paths)
+            return "", ""
+
+        def kill(self) -> None:
+            """It has ended."""
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    monkeypatch.setattr(verify, "_built", lambda: None)
