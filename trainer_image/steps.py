@@ -124,14 +124,16 @@ def traced_once(function: Callable[..., Any], lengths: int) -> Callable[..., Any
     """
     traced: Any = None
 
-    def open_ended(part: tf.TensorSpec) -> tf.TensorSpec:
+    def open_ended(part: tf.TypeSpec) -> tf.TypeSpec:
+        if not isinstance(part, tf.TensorSpec):  # of a distributed value: a tensor for each of this process's replicas
+            return type(part)(*map(open_ended, part._value_specs))
         return tf.TensorSpec([None] * min(lengths, part.shape.rank) + part.shape[lengths:].as_list(), part.dtype)
 
     def call(*arguments: Any) -> Any:
         nonlocal traced
         if traced is None:
             types = tf.nest.map_structure(tf.type_spec_from_value, arguments)
-            signature = tf.nest.map_structure(open_ended, types, expand_composites=True)
+            signature = tf.nest.map_structure(open_ended, types)
             traced = tf.function(function, input_signature=signature)
         return traced(*arguments)
 
