@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 HOUSEHOLDS, PRODUCTS = 3, 5
 
-Recommendations = dict[str, list[tuple[str, str]]]  # household: products' names and subcategories
+Recommendations = dict[str, list[list[str]]]  # household: products, each a name and a subcategory
 
 
 @contextlib.contextmanager
@@ -49,7 +49,7 @@ def recommend(release: str, folder: str) -> Recommendations:
     shown = {name: column[chosen] for name, column in rows.items()}
     found = model({**shown, "k": np.array([PRODUCTS], np.int32)})
     return {
-        household.decode(): [(name.decode(), kind.decode()) for name, kind in zip(names, kinds, strict=True)]
+        household.decode(): [[name.decode(), kind.decode()] for name, kind in zip(names, kinds, strict=True)]
         for household, names, kinds in zip(
             shown[schema.CUSTOMER], found["product_names"], found["subcategories"], strict=True
         )

@@ -190,4 +190,7 @@ def show_recommendations(console: Console, found: recommendations.Recommendation
 
 
 if __name__ == "__main__":
-    cli.run(run)
+    try:
+        cli.run(run)
+    except KeyboardInterrupt:  # before anything was begun
+        sys.exit(128 + signal.SIGINT)
