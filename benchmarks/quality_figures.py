@@ -37,11 +37,11 @@ def trained(log: str, config: str, settings: dict[str, Any], per_basket: bool, f
     model = storage.join(folder, "model")
     document = train_on(log, model, feature_config=config, **settings)
     artifacts = model, "", storage.join(log, "examples"), storage.join(log, "vocabularies.json")
-    found = inputs.read(*artifacts, "test")
+    found = inputs.read(*artifacts, "test", KS)
     others, _ = baselines.build(found)
     measured = figures(found, others, recent_sales(log, found), per_basket)
     if found.known_splits == TRAINING:
-        held_out = inputs.read(*artifacts, "validation")
+        held_out = inputs.read(*artifacts, "validation", KS)
         rival = baselines.build(held_out)[0][SHOPPING_LIST]
         to_beat = recall(*count_better(rival.scores, rival.query, rival.target, candidates=len(rival.sold)), 10).mean()
         beaten = {

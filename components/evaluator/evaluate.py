@@ -1,11 +1,10 @@
 """Evaluator: what a model recommends, measured exactly beside baselines and the champion, and the gate's verdict."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from components.common import progress, storage
-from components.common.errors import InputError
 from components.evaluator import baselines, customers, embedding_map, exhibits, gate, inputs, report, scoring, slices
 from components.evaluator.gate import Thresholds
 from components.evaluator.inputs import Inputs
@@ -58,12 +57,11 @@ def evaluate(
     started = time.monotonic()
     storage.refuse_overwrite(output_path)
     thresholds = Thresholds.checked(must_beat, margin, slice_margin, min_coverage, floors or {})
-    found = inputs.read(model, champion, examples, vocabularies, split)
-    ks = _checked(ks, len(found.catalogue))
+    found = inputs.read(model, champion, examples, vocabularies, split, ks)
     parts = slices.cut(found, thresholds.floors)
     others, left_out = baselines.build(found)
     thresholds.expect_possible(parts, left_out)
-    scored = _score(found, others, ks)
+    scored = _score(found, others, tuple(sorted(set(ks))))
     with progress.step("Resampling customers"):
         results = Results(scored, parts)
         document = {
@@ -82,18 +80,6 @@ def evaluate(
         storage.write_text(storage.join(work, REPORT), page)
         storage.write_json(storage.join(work, EVALUATION), document)
     return document
-
-
-def _checked(ks: Sequence[int], catalogue_size: int) -> tuple[int, ...]:
-    bad = [k for k in ks if not 1 <= k <= catalogue_size]
-    if bad or not ks:
-        raise InputError(
-            "--ks",
-            f"k = {bad[0]}" if bad else "none",
-            f"numbers from 1 to {catalogue_size}, the size of the catalogue",
-            f"Choose another --ks, none above {catalogue_size}.",
-        )
-    return tuple(sorted(set(ks)))
 
 
 def _score(found: Inputs, others: dict[str, Scorer], ks: tuple[int, ...]) -> dict[str, Scored]:

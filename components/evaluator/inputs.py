@@ -1,6 +1,7 @@
 """All that an evaluation reads: the models with their vectors, the rows to rank, and what was bought before."""
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,14 +78,15 @@ class Inputs(NamedTuple):
         return found
 
 
-def read(model: str, champion: str, examples: str, vocabularies: str, split: str) -> Inputs:
-    """Reads everything.
+def read(model: str, champion: str, examples: str, vocabularies: str, split: str, ks: Sequence[int]) -> Inputs:
+    """Reads everything, and before the purchases checks what can be checked without them.
 
     Args:
         model, champion: model/ of the Trainer, local or gs://; "" where there is no champion.
         examples: examples/ of the DataExtractor.
         vocabularies: vocabularies.json of the VocabBuilder.
         split: The split to rank.
+        ks: Cut-offs, which must lie within the model's catalogue.
 
     Raises:
         InputError: something is missing, damaged, or does not belong together.
@@ -95,6 +97,7 @@ def read(model: str, champion: str, examples: str, vocabularies: str, split: str
         examples = stack.enter_context(staging.staged(examples))
         folders = {"model": model, **({"champion": champion} if champion else {})}
         loaded = {name: models.load(stack.enter_context(staging.staged(path))) for name, path in folders.items()}
+        _expect_within(ks, len(loaded["model"].catalogue))
         known = require(features, vocabularies, schema.PRODUCT, "tokens")
         _expect_in_vocabulary(loaded["model"].catalogue, known, vocabularies)
         metadata_path = storage.join(examples, schema.METADATA)
@@ -135,6 +138,18 @@ def _sold_now(name: str, folder: str, model: Model, metadata: dict[str, Any]) ->
         found = "no product of its catalogue among this run's"
         raise InputError(folder, found, "a champion that sells what is sold now", "Name another, or none.")
     return still
+
+
+def _expect_within(ks: Sequence[int], catalogue_size: int) -> None:
+    """Raises InputError unless there are cut-offs, none of them beyond the catalogue."""
+    bad = [k for k in ks if not 1 <= k <= catalogue_size]
+    if bad or not ks:
+        raise InputError(
+            "--ks",
+            f"k = {bad[0]}" if bad else "none",
+            f"numbers from 1 to {catalogue_size}, the size of the catalogue",
+            f"Choose another --ks, none above {catalogue_size}.",
+        )
 
 
 def _expect_columns(folder: str, model: Model, columns: dict[str, str]) -> None:
