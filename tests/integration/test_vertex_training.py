@@ -1,12 +1,13 @@
 """The compiled pipeline on a small log, submitted to the local Vertex AI server and run there to the release."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from compile import compile_pipeline
+from pipelines.machines import Machine
+from pipelines.steps import Settings
 from tests.integration.compiled_runs import REPOSITORY, path_of, submit
 from tests.integration.sums import tasks
 from tests.servers.vertex import VertexServer
@@ -66,8 +67,8 @@ def test_a_wrong_config_fails_and_the_right_one_is_released(
     assert found["features"]["cust_person_id"] == before["features"]["cust_person_id"]
 
     # Another one on two machines, which train together as a custom job.
-    machines = ("--machine-type", "n1-standard-8", "--replicas", "2", "--output", str(tmp_path / "pipeline.json"))
-    subprocess.run([sys.executable, "compile.py", *machines], cwd=REPOSITORY, check=True, timeout=120)
+    machines = Settings(machine=Machine(machine_type="n1-standard-8", replicas=2))
+    compile_pipeline(machines, output=str(tmp_path / "pipeline.json"))
     vocabularies = details["vocab-builder"]["outputs"]["vocabularies"]["artifacts"][0]["uri"]
     made = {"examples": examples, "vocabularies": vocabularies}
     options = {name: parameters[name] for name in ("epochs", "batch_size", "warmup_steps", "top_k")}
