@@ -15,7 +15,7 @@ class Result(NamedTuple):
     err: str
 
 
-def result_of(command: Callable[[], None], capsys: pytest.CaptureFixture[str], *arguments: str) -> Result:
+def result_of(command: Callable[[], object], capsys: pytest.CaptureFixture[str], *arguments: str) -> Result:
     """What a command leaves behind that is called here with this process's arguments, the program's name first."""
     capsys.readouterr()
     with pytest.MonkeyPatch.context() as patch:

@@ -1,8 +1,8 @@
 """Product names in any script, from the product table through every component's command line to what is served."""
 
 import json
-import subprocess
-import sys
+import runpy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.common import saved_models, schema, staging, vocabularies
+from tests.command_line import result_of
 from tests.servers.storage import BUCKET, storage_server
 
 pytestmark = pytest.mark.slow
@@ -20,16 +21,23 @@ candidate: {features: [{kind: text, name: art_name, dim: 8}], layers: [8]}
 """
 
 
-def call(module: str, **flags: object) -> None:
-    command = [sys.executable, "-m", module]
-    for name, value in flags.items():
-        command += [f"--{name.replace('_', '-')}", *str(value).split(" ")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert not done.returncode, done.stderr
+class Call:
+    """Runs a component's command line in this process, which has TensorFlow."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]):
+        self.capsys = capsys
+
+    def __call__(self, module: str, **flags: object) -> None:
+        arguments = [module]
+        for name, value in flags.items():
+            arguments += [f"--{name.replace('_', '-')}", *str(value).split(" ")]
+        done = result_of(partial(runpy.run_module, module, run_name="__main__"), self.capsys, *arguments)
+        assert not done.code, done.err
 
 
-def test_names_arrive_unchanged(small_log: tuple[str, str], tmp_path: Path) -> None:
+def test_names_arrive_unchanged(small_log: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every path is gs://, but for the two tables of the retailer and the config."""
+    call = Call(capsys)
     config = tmp_path / "features.yaml"
     config.write_text(CONFIG)
     with storage_server():
