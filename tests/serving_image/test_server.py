@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -160,7 +161,8 @@ def test_a_release_in_a_bucket(release: str) -> None:
     with storage_server():
         uri = f"gs://{BUCKET}/models/7/release"
         files, inner = fsspec.core.url_to_fs(uri)
-        files.put(release, inner, recursive=True)
+        for file in filter(Path.is_file, Path(release).rglob("*")):  # `put` would take the folder's name for a pattern
+            files.put_file(str(file), f"{inner}/{file.relative_to(release)}")
         with running("--port", "0", AIP_STORAGE_URI=uri) as server:
             assert fetch(server.port, "/health")["model_version"] == "stand-in"
             answer = fetch(server.port, "/predict", {"instances": [{"cust_person_id": "клиент 1", "k": 4}]})
