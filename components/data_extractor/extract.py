@@ -78,7 +78,7 @@ def extract(
     allowed = limits.load(thresholds)
     previous = drift.read_previous(previous_metadata) if previous_metadata else None
     expect_at_least("max_bytes_billed", max_bytes_billed, 0)
-    options = beam.options(beam_options)
+    options = beam.options(beam_options) if beam_options else None  # Beam takes seconds to import: not for a wrong path
     _check_reach(purchases, products, output_path, options)
     storage.refuse_overwrite(output_path)
     described: dict[Table, str] = {"purchases": f"purchases {purchases}", "products": f"products {products}"}
@@ -109,7 +109,7 @@ def extract(
             "profile": found.profile,
             "products": found.products,
         }
-        _write(source, output_path, metadata, found.report, options)
+        _write(source, output_path, metadata, found.report, options or beam.options(""))
     return metadata
 
 
@@ -140,10 +140,10 @@ def _open(purchases: str, products: str, bigquery: dict[str, Any]) -> Source:
     return BigQuerySource(purchases, products, **bigquery)
 
 
-def _check_reach(purchases: str, products: str, output_path: str, options: "PipelineOptions") -> None:
+def _check_reach(purchases: str, products: str, output_path: str, options: "PipelineOptions | None") -> None:
     """Raises InputError when workers on other machines could not read the source or write the output."""
     kind = sources.kind(purchases, products)
-    if not beam.is_remote(options):
+    if options is None or not beam.is_remote(options):
         return
     if kind == "parquet":
         remedy = "Load the files into BigQuery, or leave out --runner to run here."

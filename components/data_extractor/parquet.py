@@ -1,6 +1,7 @@
 """Purchases and products in Parquet files, queried by DuckDB."""
 
 import contextlib
+import functools
 import glob
 import os
 import tempfile
@@ -84,13 +85,15 @@ class ParquetSource(Source):
 
     def materialise(self, name: Step, sql: str, parameters: Mapping[str, Any]) -> None:
         """The result in one Parquet file; Examples in the order of a hash, and the products in a file of their own."""
-        query = _parsed(with_names(sql, self.names))
+        named, order = with_names(sql, self.names), ""
         with _explained(" and ".join(self.paths.values())):
-            order = ""
             if name == "examples":
-                self._store("products", _without_products(query), {})
+                query, products = _without_products(named)
+                self._store("products", products, {})
                 order = ORDER
-            self._store(name, f"SELECT * FROM ({query.sql('duckdb', comments=False)}) {order}", parameters)  # noqa: S608
+            else:
+                query = to_duckdb(named)
+            self._store(name, f"SELECT * FROM ({query}) {order}", parameters)  # noqa: S608
         self.names[name] = f"{name}_stored"
         self.connection.read_parquet(glob.escape(self._path(name))).create_view(self.names[name])
 
@@ -125,6 +128,7 @@ class ParquetSource(Source):
         return os.path.join(self.folder, f"{name}.parquet")
 
 
+@functools.cache
 def to_duckdb(sql: str) -> str:
     """Translates one statement from BigQuery's dialect; @parameters become $parameters."""
     return _parsed(sql).sql("duckdb", comments=False)
@@ -138,13 +142,15 @@ def _parsed(sql: str) -> exp.Query:
     return tree
 
 
-def _without_products(query: exp.Query) -> str:
-    """Takes the join with `products` out of the query's last step; returns the SQL of `products`."""
+@functools.cache
+def _without_products(sql: str) -> tuple[str, str]:
+    """A query for DuckDB without the join with `products` in its last step, and the SQL of `products`."""
+    query = _parsed(sql)
     own = [item for item in query.selects if not (isinstance(item, exp.Column) and item.table == "products")]
     query.set("expressions", own)
     query.set("joins", [join for join in query.args["joins"] if join.this.name != "products"])
     (products,) = (step.this for step in query.find_all(exp.CTE) if step.alias == "products")
-    return str(products.sql("duckdb", comments=False))
+    return query.sql("duckdb", comments=False), products.sql("duckdb", comments=False)
 
 
 def _local_files(stack: contextlib.ExitStack, table: str, path: str) -> list[str]:

@@ -31,7 +31,7 @@ class Shop:
             folder / "model", self.customers, self.ids, self.histories, candidates=self.candidates
         )
         examples = fake_model.write_examples(folder / "examples", products=products)
-        self.loaded = tf.saved_model.load(releases.build(folder, model, examples) + "/saved_model")
+        self.loaded = tf.saved_model.load(releases.build(folder, model, examples, warm=False) + "/saved_model")
 
     def history(self, rng: np.random.Generator, purchases: int) -> fake_history.History:
         return [(int(rng.choice(self.ids)), float(rng.integers(0, 30))) for _ in range(purchases)]

@@ -233,10 +233,10 @@ def alone(world: dict[str, str], shop: Shop, tmp_path_factory: pytest.TempPathFa
     serving_model.write(str(folder / "saved_model"), model)
     code = f"""
 import json, sys
-import tensorflow as tf
-before = set(sys.modules)  # TensorFlow itself imports Keras where it is installed
 for name in ("keras", "tf_keras", "tensorflow_recommenders", "components"):
-    sys.modules[name] = None
+    sys.modules[name] = None  # TensorFlow itself would import Keras where it is installed
+import tensorflow as tf
+before = set(sys.modules)
 loaded = tf.saved_model.load({shop.folder + "/saved_model"!r})
 ids = loaded.recommend(cust_person_id=tf.constant({ALL!r}), k=tf.constant([3]))["product_ids"]
 keras = [name for name in set(sys.modules) - before if "keras" in name and sys.modules[name]]
