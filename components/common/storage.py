@@ -49,7 +49,7 @@ def list_folder(folder: str, pattern: str) -> list[str]:
     if not is_remote(folder):
         found = glob.glob(pattern, root_dir=folder, recursive=True, include_hidden=True)
         return sorted(join(folder, path) for path in found)
-    with explained(folder):
+    with explained(join(folder, pattern)):
         fs, inner = fsspec.core.url_to_fs(folder)
         return sorted(fs.unstrip_protocol(path) for path in _glob(fs, join(glob.escape(inner), pattern)))
 
