@@ -1,5 +1,6 @@
 """Fixtures that several folders share."""
 
+import gc
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,13 @@ import pytest
 from tests import toy_shops
 
 NAMES = ["Молоко 3,2% «Домик»", "Gouda 'jung' 48%", 'Chips "paprika"', "りんご 🍎", "two\nlines", "Crème brûlée"]
+
+
+def pytest_collection_finish() -> None:
+    """Spares what has been imported, hundreds of thousands of objects, from being looked through for garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(scope="session")
