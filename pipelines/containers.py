@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 LABEL = "metro-recs-run"  # of every container, with the name of the run's folder
 
 
-def user_of(document: dict[str, Any], root: str) -> int:
-    """The user that the containers run as, who may write into `root`.
+def user_of(document: dict[str, Any]) -> int:
+    """The user that the containers run as.
 
     Raises:
         InputError: no Docker, or an image that is not on this machine.
@@ -36,14 +36,13 @@ def user_of(document: dict[str, Any], root: str) -> int:
         if not os.getuid():  # nothing runs as root: the images' own user writes the artifacts
             user = int(found.attrs["Config"]["User"].partition(":")[0])
     client.close()
-    give(Path(root), user)
     return user
 
 
-def give(folder: Path, user: int) -> None:
-    """Lets the containers' user write into a folder of ours."""
+def give(path: str | Path, user: int) -> None:
+    """Lets the containers' user write into a folder or file of ours."""
     if user != os.getuid():
-        os.chown(folder, user, user)
+        os.chown(path, user, user)
 
 
 def runner(user: int, readable: list[str], run: str) -> "DockerRunner":

@@ -88,12 +88,13 @@ def run(
         StepError: a component failed.
     """
     document = json.loads(Path(spec).read_text(encoding="utf-8"))
+    user = containers.user_of(document) if docker else None
     _expect_parameters(document, parameters)
     os.makedirs(root, exist_ok=True)
-    user = containers.user_of(document, root) if docker else None
     folder = folder or new_folder(root, document["pipelineInfo"]["name"])
     if user is not None:
-        containers.give(folder, user)
+        for path in (root, folder):
+            containers.give(path, user)
     request = {
         "document": document if docker else _with_this_python(document),
         "parameters": parameters,
@@ -206,11 +207,14 @@ def _follow(
 
 
 def _log_of(step: Path, user: int | None) -> Path:
-    """The log in a step's folder, which a container's user may write into."""
+    """The log in a step's folder; both belong to a container's user, as what it writes there does."""
     step.mkdir(exist_ok=True)
+    log = step / LOG
+    log.touch()
     if user is not None:
         containers.give(step, user)
-    return step / LOG
+        containers.give(log, user)
+    return log
 
 
 def _metrics(output: Path) -> dict[str, Any]:
