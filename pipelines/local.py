@@ -88,9 +88,9 @@ def run(
         StepError: a component failed.
     """
     document = json.loads(Path(spec).read_text(encoding="utf-8"))
-    os.makedirs(root, exist_ok=True)
     user = containers.user_of(document) if docker else None
     _expect_parameters(document, parameters)
+    os.makedirs(root, exist_ok=True)
     folder = folder or new_folder(root, document["pipelineInfo"]["name"])
     if user is not None:
         for path in (root, folder):
