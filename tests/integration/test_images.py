@@ -238,7 +238,7 @@ def test_an_image_that_is_not_here_is_named_before_anything_runs(tmp_path: Path)
     compiler.compile_pipeline(output=spec, registry="registry.example/nobody", tag="none")
     with pytest.raises(InputError, match=r"image registry\.example/nobody/metro-recs/data:none: found nothing"):
         local.run(spec, str(tmp_path / "runs"), {}, docker=True)
-    assert not list((tmp_path / "runs").iterdir())
+    assert not (tmp_path / "runs").exists()
 
 
 def test_without_docker_it_says_so(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
