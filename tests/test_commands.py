@@ -1,8 +1,8 @@
 """Every command answers at once: nothing that takes long to import is imported before the flags are read."""
 
+import json
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,26 +59,53 @@ OTHERS = {
 }
 
 
-def run(module: str, *arguments: str) -> tuple[int, set[str]]:
-    """The exit code of a command, and what it imported of HEAVY."""
-    command = [sys.executable, "-X", "importtime", "-m", module, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
-    assert lines, done.stderr
-    imported = {line.rpartition("|")[2].strip() for line in lines}
-    return done.returncode, imported & set(HEAVY)
+# Forks for every command: starting Python and importing what all of them share is done once.
+PROGRAM = """
+import contextlib, io, json, os, runpy, sys
+import numpy, pydantic, rich.console, tyro, yaml
+heavy, commands = json.load(sys.stdin)
+there = set(sys.modules)  # an empty google.cloud too, made by a .pth file
+def loaded():
+    modules = set(sys.modules) - there
+    return sorted({name for name in heavy for module in modules if f"{module}.".startswith(f"{name}.")})
+assert not there & (set(heavy) - {"google.cloud"}), there & set(heavy)
+for module, *arguments in commands:
+    out, into = os.pipe()
+    if not os.fork():
+        sys.argv = [module, *arguments]
+        code = 0
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            try:
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
+            except SystemExit as error:
+                code = error.code or 0
+        os.write(into, json.dumps([module, code, loaded()]).encode())
+        os._exit(0)
+    os.close(into)
+    print(os.read(out, 1 << 16).decode(), flush=True)
+    os.close(out)
+    os.wait()
+"""
+
+
+def run(*commands: tuple[str, ...]) -> dict[str, tuple[int, set[str]]]:
+    """The exit code of every command, and what it imported of HEAVY."""
+    asked = json.dumps([HEAVY, commands])
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, input=asked, capture_output=True, text=True, check=False
+    )
+    assert not done.returncode, done.stderr
+    return {module: (code, set(heavy)) for module, code, heavy in map(json.loads, done.stdout.splitlines())}
 
 
 def test_help_comes_before_heavy_imports() -> None:
-    with ThreadPoolExecutor(2) as pool:
-        found = dict(zip(COMMANDS, pool.map(run, COMMANDS.keys(), COMMANDS.values()), strict=True))
-    assert found == dict.fromkeys(COMMANDS, (0, set()))
+    assert run(*COMMANDS.items()) == dict.fromkeys(COMMANDS, (0, set()))
 
 
 def test_so_does_the_answer_to_a_wrong_flag() -> None:
     paths = ("--tfrecords-path", "--vocabularies-path", "--metadata-path", "--output-path")
     needed = [argument for path in paths for argument in (path, "nowhere")]
-    assert run("trainer_image.main", *needed, "--epochs", "0") == (2, set())
+    assert run(("trainer_image.main", *needed, "--epochs", "0")) == {"trainer_image.main": (2, set())}
 
 
 def test_no_command_is_left_out() -> None:

@@ -35,8 +35,13 @@ def ended(
         else:
             raise ends
 
-    with pytest.raises(SystemExit) as error, explained(models):
-        end()
+    # A program that was started in the background ignores SIGINT, and so does what it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as error, explained(models):
+            end()
+    finally:
+        signal.signal(signal.SIGINT, before)
     return error.value.code, capsys.readouterr().err.splitlines()
 
 
