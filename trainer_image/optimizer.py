@@ -31,9 +31,33 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
         return {"rate": self.rate, "steps": self.steps}
 
 
+class Adam(keras.optimizers.Adam):
+    """Keras's Adam, with TensorFlow's one operation for it in place of sixteen for every weight.
+
+    The formula is the same. A step of many small weights takes a third less time to trace.
+    """
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        """Updates one weight, and its moments; inside `tf.distribute`'s update, as Keras calls it."""
+        place = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[place].value.handle,
+            v=self._velocities[place].value.handle,
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=learning_rate,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+
 def adam(learning_rate: float, lr_scaling: str, warmup_steps: int, replicas: int) -> keras.optimizers.Optimizer:
     """Adam at learning_rate, times replicas, their square root or one."""
-    return keras.optimizers.Adam(Warmup(learning_rate * SCALING[lr_scaling](replicas), warmup_steps))
+    return Adam(Warmup(learning_rate * SCALING[lr_scaling](replicas), warmup_steps))
 
 
 def is_lazy(rows: int, dim: int, seen: int) -> bool:

@@ -19,6 +19,7 @@ from trainer_image import history, losses, repeats, validation
 from trainer_image.history import Events, History, Pairs
 from trainer_image.inputs import Purchases, ranges
 from trainer_image.model import TwoTower
+from trainer_image.optimizer import Adam
 from trainer_image.repeats import Repeats, Statistics
 from trainer_image.steps import traced_once
 
@@ -217,7 +218,7 @@ def _of(starts: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _step(network: Repeats, candidates: tf.Tensor) -> tuple[Callable[..., float], list[tf.Variable]]:
     """A function that trains one step and returns its loss, and the running means of the weights."""
     weights = network.weights
-    optimizer = keras.optimizers.Adam(RATE)
+    optimizer = Adam(RATE)
     optimizer.build(weights)
     averages = [tf.Variable(weight, trainable=False) for weight in weights]
 

@@ -16,15 +16,15 @@ from components.common.vocabularies import read_vocabularies
 from trainer_image import cache, inputs, steps, strategy
 from trainer_image.batches import Sampler
 from trainer_image.model import Encoders, TwoTower
-from trainer_image.optimizer import Updates
+from trainer_image.optimizer import Adam, Updates
 from trainer_image.options import Options
 
 STEPS, CALL, GLOBAL_BATCH = 50, 10, 96
 EPSILON = 1e-4  # Adam's own, 1e-7, makes whole steps of gradients that are nothing but rounding, which replicas change
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.5),
-    "adam": lambda: keras.optimizers.Adam(0.001, epsilon=EPSILON),
-    "lazy": lambda: keras.optimizers.Adam(0.001, epsilon=EPSILON),
+    "adam": lambda: Adam(0.001, epsilon=EPSILON),
+    "lazy": lambda: Adam(0.001, epsilon=EPSILON),
 }
 LOSSES = ("full-catalogue", "in-batch")
 

@@ -48,7 +48,7 @@ def adam_in_float64(start: np.ndarray, gradients: list[np.ndarray], rate: float)
 def test_duplicate_rows_are_summed_before_adam_squares_them(lazy: bool) -> None:
     """Every step looks up every row, some twice: here lazy and dense Adam are both the paper's."""
     weight, start = (value := table(3)), value.numpy()
-    updates = Alone(weight, keras.optimizers.Adam(0.05), lazy)
+    updates = Alone(weight, optimizer.Adam(0.05), lazy)
     looked_up = [[0, 1, 1, 2], [2, 2, 1, 0], [0, 1, 2, 0]]
     random, dense = np.random.default_rng(2), []
     for rows in looked_up:
@@ -62,7 +62,7 @@ def test_duplicate_rows_are_summed_before_adam_squares_them(lazy: bool) -> None:
 def test_lazy_adam_leaves_rows_alone_that_no_purchase_looked_up() -> None:
     """By hand: row 0 is seen in step 1, row 2 in step 2. Both moments are then 0.1 g and 0.001 g²."""
     weight, start = (value := table(4)), value.numpy()
-    updates = Alone(weight, keras.optimizers.Adam(0.5, epsilon=0.0), lazy=True)
+    updates = Alone(weight, optimizer.Adam(0.5, epsilon=0.0), lazy=True)
     for row, g in ((0, 3.0), (2, -7.0)):
         updates.apply(np.array([[g, g]]), [row], [4, 2])
     second = 0.5 * np.sqrt(1 - 0.999**2) / (1 - 0.9**2) * 0.1 / np.sqrt(0.001)
