@@ -1,4 +1,8 @@
-"""What model_metadata.json says of a model. Every value was measured in this run; what was not is absent."""
+"""What model_metadata.json says of a model. Every value was measured in this run; what was not is absent.
+
+`architecture`, `embedding_dims`, `product_metadata`, `metrics` and `metadata_impact` have the names and kinds of values
+that programs which read earlier trainers' files expect; what there is to say beyond them has keys of its own.
+"""
 
 import hashlib
 from typing import Any
@@ -8,6 +12,15 @@ import tensorflow as tf
 from components.common import feature_config as fc
 from components.common import schema
 from trainer_image.model import TwoTower
+
+ARCHITECTURE = "two-tower"
+ENTITIES = {  # as embedding_dims calls what has an embedding
+    "customer": schema.CUSTOMER,
+    "product": schema.PRODUCT,
+    "category": schema.CATEGORY,
+    "subcategory": schema.SUBCATEGORY,
+    "city": "city",
+}
 
 
 def describe(
@@ -31,10 +44,11 @@ def describe(
     """
     return {
         "model_version": version(model),
-        "architecture": architecture(config, model),
+        "architecture": ARCHITECTURE,
+        "towers": towers(config, model),
         "hyperparameters": {
             "embedding_dims": embedding_dims(model),
-            "product_metadata": product_metadata(model, products),
+            "product_metadata": product_metadata(config, model, products),
             **hyperparameters,
         },
         "metrics": metrics,
@@ -55,29 +69,36 @@ def version(model: TwoTower) -> str:
     return digest.hexdigest()[:12]
 
 
-def architecture(config: fc.FeatureConfig, model: TwoTower) -> dict[str, Any]:
+def towers(config: fc.FeatureConfig, model: TwoTower) -> dict[str, Any]:
+    """Their sizes; `tables` are the widths of all embeddings by feature, those of crosses and buckets too."""
     return {
-        "type": "two-tower",
         "query_layers": list(config.query.layers),
         "candidate_layers": list(config.candidate.layers),
+        "tables": _widths(model),
         "parameters": sum(int(tf.size(variable)) for variable in model.weights),
         "products": len(model.catalogue),
     }
 
 
-def embedding_dims(model: TwoTower) -> dict[str, int]:
+def embedding_dims(model: TwoTower) -> dict[str, str]:
+    """{"customer": "64D", …} of those of ENTITIES that the model embeds."""
+    widths = _widths(model)
+    return {entity: f"{widths[column]}D" for entity, column in ENTITIES.items() if column in widths}
+
+
+def _widths(model: TwoTower) -> dict[str, int]:
     tables = {**model.query_encoder.tables, **model.candidate_encoder.tables}
     return {key: dim for key, (rows, dim) in tables.items() if rows}
 
 
-def product_metadata(model: TwoTower, products: dict[str, dict[str, Any]]) -> dict[str, int]:
-    """How many features the candidate tower has, and distinct values the catalogue has of each metadata column."""
+def product_metadata(config: fc.FeatureConfig, model: TwoTower, products: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """How many features both towers have, and distinct values the catalogue has of each metadata column."""
 
     def distinct(column: str) -> int:
         return len({products[product].get(column) for product in model.catalogue})
 
     return {
-        "total_features": len(model.candidate_encoder.tables),
+        "total_features": len(list(config.entries())),
         "categories": distinct(schema.CATEGORY),
         "subcategories": distinct(schema.SUBCATEGORY),
         "product_names": distinct(schema.NAME),

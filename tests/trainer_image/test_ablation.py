@@ -116,6 +116,23 @@ def test_the_interval_is_that_of_resampled_rows() -> None:
     assert found["high"] == pytest.approx(high, abs=0.05 * (high - low))
 
 
+@pytest.mark.parametrize(
+    ("recalls", "said"),
+    [
+        ({10: (0.2, 0.25, -0.1), 100: (0.6, 0.5, 0.02)}, {"improvement_vs_no_metadata": "+20.0%", "proves": True}),
+        ({10: (0.3, 0.2, 0.05), 100: (0.473, 0.5, -0.1)}, {"improvement_vs_no_metadata": "-5.4%", "proves": False}),
+        ({10: (0.2, 0.0, 0.1)}, {"proves": True}),  # no number says how much more than nothing it is
+        ({10: (0.0, 0.0, 0.0)}, {"proves": False}),
+    ],
+)
+def test_the_impact_in_two_values_is_that_of_the_largest_k(
+    recalls: dict[int, tuple[float, float, float]], said: dict[str, Any]
+) -> None:
+    found = {f"recall_{k}": {"with": a, "without": b, "difference": {"low": low}} for k, (a, b, low) in recalls.items()}
+    expected = {("proves_metadata_value" if name == "proves" else name): value for name, value in said.items()}
+    assert ablation.summary(found) == expected
+
+
 @pytest.fixture(scope="module")
 def ablated(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """model_metadata.json of three epochs, with two seeds."""
@@ -129,7 +146,11 @@ def ablated(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
 def test_each_figure_is_that_of_a_training_of_its_own(shop: Shop, tmp_path: Path, ablated: dict[str, Any]) -> None:
     impact = ablated["metadata_impact"]
     assert (impact["removed"], impact["seeds"], impact["split"]) == (REMOVED, [42, 43], "test")
-    assert set(impact) == {"removed", "seeds", "split", "recall_10"}  # there are twelve products
+    recall = impact["recall_10"]  # there are twelve products
+    said = {"improvement_vs_no_metadata", "proves_metadata_value"}
+    assert set(impact) == {"removed", "seeds", "split", "recall_10", *said}
+    assert impact["improvement_vs_no_metadata"] == f"{100 * recall['with'] / recall['without'] - 100:+.1f}%"
+    assert impact["proves_metadata_value"] is (recall["difference"]["low"] > 0)
     bare = tmp_path / "bare.yaml"
     lines = Path("feature_config.yaml").read_text(encoding="utf-8").splitlines()
     bare.write_text("\n".join(line for line in lines if CATEGORY not in line and SUBCATEGORY not in line))

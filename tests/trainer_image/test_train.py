@@ -64,9 +64,19 @@ def test_an_unknown_customer_is_served(trained: tuple[Path, dict[str, Any]]) -> 
 
 def test_metadata_keeps_its_contract(trained: tuple[Path, dict[str, Any]]) -> None:
     document = json.loads((trained[0] / "model_metadata.json").read_text(encoding="utf-8"))
-    assert document["hyperparameters"]["embedding_dims"]["cust_person_id"] == 64
+    assert document["architecture"] == "two-tower"
+    dims = {"customer": "64D", "product": "32D", "category": "16D", "subcategory": "24D", "city": "16D"}
+    assert document["hyperparameters"]["embedding_dims"] == dims
+    assert document["towers"]["tables"] == {
+        "cust_person_id": 64,
+        "city": 16,
+        "product_id": 32,
+        "stratbuy_domain_desc": 16,
+        "mge_main_cat_desc": 24,
+        "stratbuy_domain_desc_x_mge_main_cat_desc": 16,
+    }
     assert document["hyperparameters"]["product_metadata"] == {
-        "total_features": 4,
+        "total_features": 7,  # customer, revenue, city; product, category, subcategory and the two together
         "categories": 2,
         "subcategories": 4,
         "product_names": 12,

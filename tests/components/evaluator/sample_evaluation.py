@@ -204,7 +204,7 @@ def model_metadata() -> dict[str, Any]:
             ],
         },
         "hyperparameters": {
-            "embedding_dims": {"cust_person_id": 64, "city": 16},
+            "embedding_dims": {"customer": "64D", "city": "16D"},
             "batch_size": 4096,
             "loss": "in-batch",
         },
@@ -233,6 +233,8 @@ def metadata_impact() -> dict[str, Any]:
         "removed": ["stratbuy_domain_desc", "mge_main_cat_desc"],
         "seeds": [42, 43],
         "split": "test",
+        "improvement_vs_no_metadata": "-0.4%",
+        "proves_metadata_value": False,
         "recall_10": {
             "with": 0.205,
             "without": 0.193,
