@@ -8,13 +8,14 @@ from typing import Any
 import compile as compiler
 from components.common import feature_config, storage
 from components.common.errors import InputError
+from components.common.shipped import FEATURE_CONFIG
 from pipelines import local
 from pipelines.console import Steps
 from pipelines.job import declared
 from pipelines.steps import RETRAINING, STEPS
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIGS = {"default": "feature_config.yaml", "history": "feature_config_history.yaml"}
+CONFIGS = {"default": FEATURE_CONFIG, "history": "feature_config_history.yaml"}
 RUN = "metro-recs-training"  # the runs' folders, before their time
 MODEL, EXAMPLES = "trainer/model", "data-extractor/examples"  # in a run's folder
 EVALUATION, RELEASE = "evaluator/evaluation", "exporter/release"

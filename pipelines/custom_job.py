@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from components.common import checks
+from components.common.shipped import FEATURE_CONFIG
 from pipelines import job as jobs
 from pipelines import parameters, runs
 from pipelines.machines import Machine
@@ -24,7 +25,7 @@ class Training:
         output_path: gs:// folder for the model.
         metadata_path: metadata.json of the examples; by default the one in their folder.
         parameters: The Trainer's other flags as name=value, for example epochs=20.
-        feature_config: The feature config's file, whose text is passed on.
+        feature_config: The feature config's file, whose text is passed on; by default the one that is shipped.
         service_account: Whom it runs as; by default the project's Compute Engine account.
         network: VPC network to peer with, projects/NUMBER/global/networks/NAME.
         labels: name=value, for bills and filters.
@@ -36,7 +37,7 @@ class Training:
     output_path: str
     metadata_path: str = ""
     parameters: tuple[str, ...] = ()
-    feature_config: str = "feature_config.yaml"
+    feature_config: str = FEATURE_CONFIG
     service_account: str = ""
     network: str = ""
     labels: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from components.common import checks
 from components.common.errors import InputError, expect_choice
+from components.common.shipped import FEATURE_CONFIG
 
 FailurePolicy = Literal["fast", "slow"]
 
@@ -33,7 +34,8 @@ class Job:
         job_body: File for the body of a PipelineJob, for REST; by default job.json beside the pipeline if one of the
             following is given, which are all for it, and else none.
         parameters: The pipeline's parameters, such as purchases=my-project.shop.purchases epochs=20 'ks=[5, 10]'.
-        feature_config: The feature config's file, whose text becomes the parameter feature_config.
+        feature_config: The feature config's file, whose text becomes the parameter feature_config; by default the one
+            that is shipped.
         service_account: That the steps run as; "" takes the project's default.
         network: projects/NUMBER/global/networks/NAME, to peer with; "" peers with none.
         labels: Labels of the run, such as team=recs.
@@ -42,7 +44,7 @@ class Job:
 
     job_body: str = ""
     parameters: tuple[str, ...] = ()
-    feature_config: str = "feature_config.yaml"
+    feature_config: str = FEATURE_CONFIG
     service_account: str = ""
     network: str = ""
     labels: tuple[str, ...] = ()

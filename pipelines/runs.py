@@ -8,6 +8,7 @@ from typing import Any
 
 from components.common import checks
 from components.common.errors import InputError
+from components.common.shipped import FEATURE_CONFIG
 from pipelines import job as jobs
 from pipelines import parameters
 
@@ -21,7 +22,8 @@ class Run:
             pipeline was compiled with.
         parameters_file: YAML or JSON with the pipeline's parameters.
         parameters: The same as name=value, which replace the file's; lists and objects as JSON.
-        feature_config: The feature config's file, whose text becomes the parameter feature_config.
+        feature_config: The feature config's file, whose text becomes the parameter feature_config; by default the one
+            that is shipped.
         service_account: Whom the steps run as; by default the project's Compute Engine account.
         network: VPC network to peer with, projects/NUMBER/global/networks/NAME.
         labels: name=value, for bills and filters.
@@ -32,7 +34,7 @@ class Run:
     pipeline_root: str = ""
     parameters_file: str = ""
     parameters: tuple[str, ...] = ()
-    feature_config: str = "feature_config.yaml"
+    feature_config: str = FEATURE_CONFIG
     service_account: str = ""
     network: str = ""
     labels: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from components.common.errors import InputError, expect_at_least, expect_choice
+from components.common.shipped import FEATURE_CONFIG
 
 Loss = Literal["auto", "full-catalogue", "in-batch"]
 Scaling = Literal["sqrt", "linear", "none"]
@@ -39,7 +40,7 @@ class Options:
         learning_rate: Of Adam, on one replica, after the warm-up.
         lr_scaling: How the learning rate grows with the number of replicas.
         warmup_steps: Steps over which the learning rate rises to its value.
-        feature_config: Path to the feature config, or its YAML or JSON text.
+        feature_config: Path to the feature config, or its YAML or JSON text; by default the one that is shipped.
         loss: Softmax over the full catalogue or in-batch; auto takes the cheaper one.
         temperature: The logits are divided by it in training; below 1 the softmax is sharper.
         l1: L1 penalty on the towers' Dense kernels.
@@ -75,7 +76,7 @@ class Options:
     learning_rate: float = 0.001
     lr_scaling: Scaling = "sqrt"
     warmup_steps: int = 1000
-    feature_config: str = "feature_config.yaml"
+    feature_config: str = FEATURE_CONFIG
     loss: Loss = "auto"
     temperature: float = 1.0
     l1: float = 1e-6

@@ -121,7 +121,8 @@ def _decoded(customer: bytes, files: list[str]) -> str:
         return customer.decode()
     except UnicodeDecodeError:
         found = f"a customer {customer!r}"
-        raise InputError(files[0], found, "text in UTF-8", "Run the DataExtractor again.") from None
+        remedy = "Correct the source of the Examples, and write them again."
+        raise InputError(files[0], found, "text in UTF-8", remedy) from None
 
 
 def _of(raw: dict[str, tf.Tensor], split: str) -> dict[str, tf.Tensor]:

@@ -9,7 +9,7 @@ from trainer_image import keras_alone  # noqa: F401  before anything else import
 
 # isort: split
 from components.common import feature_config as fc
-from components.common import schema, staging, storage
+from components.common import outputs, schema, staging, storage
 from components.common.errors import InputError
 from components.common.saved_models import METADATA
 from components.common.vocabularies import read_vocabularies
@@ -40,11 +40,12 @@ from trainer_image.options import Options
 GIB = 1 << 30
 
 
-def train(options: Options) -> dict[str, Any]:
+def train(options: Options, *, again: bool = False) -> dict[str, Any]:
     """Trains a two-tower retrieval model and writes it as SavedModels; a run that was ended continues.
 
     Args:
         options: See there.
+        again: Where output_path holds a finished model, write a further one into a folder of it (see `outputs`).
 
     Returns:
         model_metadata.json as a dict.
@@ -54,7 +55,7 @@ def train(options: Options) -> dict[str, Any]:
         Preempted: SIGTERM came; a checkpoint was written.
     """
     options.check()
-    storage.refuse_overwrite(options.output_path)
+    outputs.refuse_overwrite(options.output_path, METADATA, again)
     config = fc.load(options.feature_config)
     reduced = ablation.without_metadata(options, config) if options.ablate else None
     vocabularies = read_vocabularies(options.vocabularies_path)
@@ -103,7 +104,7 @@ def train(options: Options) -> dict[str, Any]:
             extra["metadata_impact"] = ablation.impact(options, features, bare, given, model)
         metrics["test_metrics"] = _recalls(model, purchases, "test")
         document = {**_describe(options, config, given, fit._replace(model=model), metrics), **extra}
-        _publish(options, model, document, logs)
+        _publish(options, model, document, logs, again)
         if strategy.is_chief():
             checkpoints.remove()
     return document
@@ -221,10 +222,10 @@ def _recalls(model: TwoTower, purchases: dict[str, Purchases], split: str) -> di
     return {f"{split}_recall_{k}": value for k, value in validation.validate(model, purchases[split]).recalls.items()}
 
 
-def _publish(options: Options, model: TwoTower, document: dict[str, Any], logs: str) -> None:
+def _publish(options: Options, model: TwoTower, document: dict[str, Any], logs: str, again: bool) -> None:
     """Writes model/. Every worker takes part in saving, but only the chief's files are kept."""
     chief = strategy.is_chief()
-    publishing = storage.publish(options.output_path, METADATA) if chief else tempfile.TemporaryDirectory()
+    publishing = outputs.published(options.output_path, METADATA, again) if chief else tempfile.TemporaryDirectory()
     with publishing as folder:
         export.write(folder, model, options.top_k)
         weights.save(folder, model)

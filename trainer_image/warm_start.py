@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from components.common import schema, storage
+from components.common import outputs, schema, storage
 from components.common.errors import InputError
 from components.common.saved_models import METADATA
 from trainer_image.model import TwoTower
@@ -63,7 +63,7 @@ def apply(path: str, model: TwoTower, products: Mapping[str, Mapping[str, Any]])
     """Carries the weights of an earlier model over into a new one, under any strategy.
 
     Args:
-        path: The earlier model/, local or gs://.
+        path: The earlier model/, local or gs://, or a folder of several, of which the latest is taken.
         model: The model to start; it keeps its values where there is nothing to carry.
         products: The product lookup of metadata.json, for the categories.
 
@@ -71,6 +71,7 @@ def apply(path: str, model: TwoTower, products: Mapping[str, Mapping[str, Any]])
         InputError: no weights.npz, a damaged one or another version's; other embedding dims, other layers. The model
             is left as it was.
     """
+    path = outputs.resolved(path)
     file = storage.join(path, FILE)
     earlier, weights = read(file)
     now = sides(model)

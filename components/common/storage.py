@@ -66,20 +66,21 @@ def plain(folder: str) -> Iterator[str]:
         yield link
 
 
-def read_text(path: str, what: str) -> str:
-    """The text of a file; `what` names it in the error when it is not there or not UTF-8."""
+def read_text(path: str, what: str, remedy: str = "Check the path.") -> str:
+    """The text of a file; `what` names it in the error when it is not there (see `remedy`) or not UTF-8."""
     try:
         with explained(path), fsspec.open(path, "rt", encoding="utf-8") as file:
             return str(file.read())
     except FileNotFoundError:
-        raise InputError(path, "no such file", what, "Check the path, or run the component that writes it.") from None
+        raise InputError(path, "no such file", what, remedy) from None
     except UnicodeDecodeError as error:
         raise InputError(path, f"bytes that are not UTF-8 ({error})", what, "Write the file again as UTF-8.") from None
 
 
 def read_json(path: str, what: str) -> dict[str, Any]:
+    """The object in a file that a component writes; see `read_text`."""
     try:
-        value = json.loads(read_text(path, what))
+        value = json.loads(read_text(path, what, "Check the path, or run the component that writes it."))
     except json.JSONDecodeError as error:
         raise InputError(path, f"invalid JSON ({error})", what, "Write the file again; it may be cut off.") from None
     if not isinstance(value, dict):
@@ -192,6 +193,17 @@ def publish_file(path: str, text: str) -> None:
         file = join(work, os.path.basename(path))
         write_text(file, text)
         os.rename(file, path)
+
+
+def replace_file(path: str, text: str) -> None:
+    """Writes one file in the place of an earlier one, if there is one: readers see either of them whole."""
+    if is_remote(path):
+        write_text(path, text)  # an object appears when its upload is complete
+        return
+    with _beside(path) as work:
+        file = join(work, os.path.basename(path))
+        write_text(file, text)
+        os.replace(file, path)
 
 
 def refuse_overwrite(path: str) -> None:

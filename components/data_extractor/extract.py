@@ -7,6 +7,7 @@ from components.common import beam, progress, schema, storage
 from components.common.errors import InputError, expect_at_least
 from components.common.examples import SHARDS
 from components.common.feature_config import load as load_config
+from components.common.shipped import FEATURE_CONFIG
 from components.data_extractor import checks, data_report, drift, point_in_time, sources, write
 from components.data_extractor import thresholds as limits
 from components.data_extractor.parameters import query_parameters
@@ -21,7 +22,7 @@ def extract(
     purchases: str,
     products: str,
     output_path: str,
-    feature_config: str = "feature_config.yaml",
+    feature_config: str = FEATURE_CONFIG,
     split: Literal["temporal", "random"] = "temporal",
     train_share: float = 0.8,
     validation_share: float = 0.15,
@@ -46,7 +47,7 @@ def extract(
         products: The product table, of the same sort, with product_id, art_name, stratbuy_domain_desc,
             mge_main_cat_desc, and the other columns that the candidate tower reads.
         output_path: Folder for the examples, local or gs://; must be free.
-        feature_config: The feature config: its path, or its YAML or JSON text.
+        feature_config: The feature config: its path, or its YAML or JSON text; by default the one that is shipped.
         split: temporal puts the latest rows into validation and test; random goes by a stable hash.
         train_share: Share of the rows that go to training, between 0 and 1.
         validation_share: Share of the rows that go to validation; the rest is the test split.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from components.common import examples as shards
-from components.common import progress, schema, staging, storage
+from components.common import outputs, progress, schema, staging, storage
 from components.common.errors import InputError
 from components.common.ranking import NOT_IN_CATALOGUE
 from components.common.vocabularies import purchases_of, read_vocabularies, require
@@ -95,7 +95,8 @@ def read(model: str, champion: str, examples: str, vocabularies: str, split: str
     tokens = require(features, vocabularies, schema.CUSTOMER, "tokens")
     with contextlib.ExitStack() as stack:
         examples = stack.enter_context(staging.staged(examples))
-        folders = {"model": model, **({"champion": champion} if champion else {})}
+        given = {"model": model, **({"champion": champion} if champion else {})}
+        folders = {name: outputs.resolved(path) for name, path in given.items()}
         loaded = {name: models.load(stack.enter_context(staging.staged(path))) for name, path in folders.items()}
         _expect_within(ks, len(loaded["model"].catalogue))
         known = require(features, vocabularies, schema.PRODUCT, "tokens")

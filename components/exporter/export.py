@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from components.common import examples as shards
-from components.common import progress, queries, saved_models, schema, staging, storage
+from components.common import outputs, progress, queries, saved_models, schema, staging, storage
 from components.common.errors import InputError
 from components.exporter import approximate, embeddings, vector_index, verify, warmup
 from components.exporter import catalogue as catalogues
@@ -42,9 +42,9 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
             model does not answer as its towers and the evaluation say; nothing is written.
     """
     storage.refuse_overwrite(output_path)
-    measured, source = _read_evaluation(evaluation), model
+    measured, source = _read_evaluation(evaluation), outputs.resolved(model)
     with contextlib.ExitStack() as stack:
-        model, examples = (stack.enter_context(staging.staged(path)) for path in (model, examples))
+        model, examples = (stack.enter_context(staging.staged(path)) for path in (source, examples))
         metadata = saved_models.read_metadata(model)
         if measured["model_version"] != metadata["model_version"]:
             raise InputError(

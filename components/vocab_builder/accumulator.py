@@ -63,7 +63,7 @@ class Accumulator:
         try:
             tokens = histogram["value"].cast(pa.string())
         except pa.ArrowInvalid as error:
-            remedy = "Correct the source table, and run the DataExtractor again."
+            remedy = "Correct the source of the Examples, and write them again."
             raise InputError(f"column {name}", f"bytes that are not UTF-8 ({error})", "UTF-8", remedy) from None
         table = pa.table({"token": tokens, "count": histogram["count"]})
         ordered = table.sort_by([("count", "descending"), ("token", "ascending")])
@@ -80,7 +80,7 @@ class Accumulator:
         counts = histogram["count"].to_numpy()
         if not np.isfinite(values).all():
             found = f"{counts[~np.isfinite(values)].sum()} rows with NaN or infinity"
-            remedy = "Correct the source table, and run the DataExtractor again."
+            remedy = "Correct the source of the Examples, and write them again."
             raise InputError(f"column {name}", found, "finite numbers", remedy)
         rows = int(counts.sum())
         mean = float(values @ counts / rows)

@@ -12,6 +12,7 @@ from components.common import progress, schema, staging, storage
 from components.common.errors import InputError
 from components.common.feature_config import FeatureConfig, IdFeature, NumericFeature, TextFeature
 from components.common.feature_config import load as load_config
+from components.common.shipped import FEATURE_CONFIG
 from components.common.vocabularies import FORMAT_VERSION
 from components.vocab_builder.accumulator import Accumulator, merged
 
@@ -24,13 +25,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is impor
 
 
 def build_vocabularies(
-    *, examples: str, output_path: str, feature_config: str = "feature_config.yaml", beam_options: str = ""
+    *, examples: str, output_path: str, feature_config: str = FEATURE_CONFIG, beam_options: str = ""
 ) -> dict[str, Any]:
     """Counts the tokens and measures the numbers of the train split; validation and test rows are not read.
 
     Args:
         examples: The DataExtractor's folder, local or gs://.
-        feature_config: The feature config: its path, or its YAML or JSON text.
+        feature_config: The feature config: its path, or its YAML or JSON text; by default the one that is shipped.
         output_path: The file to write, local or gs://; must be free.
         beam_options: Apache Beam options, for example "--runner=DataflowRunner --project=... --region=...
             --temp_location=gs://... --sdk_container_image=..."; "" runs in this process. On a command line write

@@ -148,6 +148,7 @@ def test_dataflow_starts_beams_boot(client: docker.DockerClient, images: docker.
 def test_a_component_is_also_a_command_line(client: docker.DockerClient) -> None:
     for image, module in ((DATA_IMAGE, "components.data_extractor"), (TRAINER_IMAGE, "trainer_image.main")):
         assert "--output-path" in inside(client, image, "python3", "-m", module, "--help")
+    assert "--output-path" in inside(client, TRAINER_IMAGE, "python", "main.py", "--help")
 
 
 @pytest.mark.usefixtures("images")

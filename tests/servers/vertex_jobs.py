@@ -65,7 +65,9 @@ def run(state: State, job: dict[str, Any]) -> None:
         command = [*container.get("command", []), *container.get("args", [])]
         variables = {variable["name"]: variable["value"] for variable in container.get("env", [])}
         log = state.folder / "_logs" / job_id / f"{replica}.log"
-        processes[replica] = vertex_process.start(state, command, {**environment, **variables}, log)
+        processes[replica] = vertex_process.start(
+            state, container["imageUri"], command, {**environment, **variables}, log
+        )
     failed = ""
     while not failed and not stopping.wait(0.1):
         statuses = {replica: process.poll() for replica, process in processes.items()}

@@ -217,7 +217,7 @@ def _execute(run: Run, name: str, container: dict[str, Any], executor_input: dic
     command = vertex_values.resolved(run, command, executor_input, name)
     environment = {variable["name"]: variable["value"] for variable in container.get("env", [])}
     log = run.state.folder / "_logs" / run.job["name"].rpartition("/")[2] / f"{folder.rpartition('/')[2]}.log"
-    process = vertex_process.start(run.state, command, environment, log)
+    process = vertex_process.start(run.state, container["image"], command, environment, log)
     while True:
         try:
             status = process.wait(0.1)

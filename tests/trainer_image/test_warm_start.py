@@ -61,6 +61,16 @@ def test_a_model_started_from_itself_embeds_alike(
     assert carried.fresh_inputs == {"query": [], "candidate": []}
 
 
+def test_of_several_models_the_latest_is_taken(
+    shop: Shop, before: Vocabularies, earlier: tuple[TwoTower, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "20261129-180000-3f2a"
+    folder.symlink_to(earlier[1])
+    (tmp_path / "latest").write_text(f"{folder.name}\n")
+    model = build(CONFIG, before, shop.products, seed=2)
+    assert warm_start.apply(str(tmp_path), model, shop.products).path == str(folder)
+
+
 def test_customers_are_carried_by_token_and_new_ones_start_at_the_mean(
     shop: Shop, before: Vocabularies, earlier: tuple[TwoTower, str]
 ) -> None:

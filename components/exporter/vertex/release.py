@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import Any
 
-from components.common import checks, schema, storage
+from components.common import checks, outputs, schema, storage
 from components.common.errors import InputError
 from components.exporter.export import FORMAT_VERSION, RELEASE
 from components.exporter.vertex import journal
@@ -80,7 +80,7 @@ def finished(folder: str, model: str) -> dict[str, Any] | None:
     if not storage.exists(path):
         return None
     document = storage.read_json(path, "the release.json of the Exporter")
-    is_same = (document.get("format_version"), document.get("model")) == (FORMAT_VERSION, model)
+    is_same = (document.get("format_version"), document.get("model")) == (FORMAT_VERSION, outputs.resolved(model))
     return document if is_same else None
 
 

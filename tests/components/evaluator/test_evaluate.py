@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from components.common.errors import InputError
-from components.evaluator import baselines, slices
+from components.evaluator import baselines, inputs, slices
 from components.evaluator.evaluate import evaluate
 from tests.components import fake_model
 
@@ -373,6 +373,15 @@ def test_a_catalogue_that_names_a_product_twice(
 def test_a_train_split_without_the_models_products(refused: Callable[..., str], tmp_path: Path) -> None:
     examples = fake_model.write_examples(tmp_path / "examples", train=[("ann", 99)])
     assert "found no purchase of a product of the model's catalogue" in refused(examples=examples)
+
+
+def test_of_several_models_the_latest_is_measured(world: dict[str, Any], tmp_path: Path) -> None:
+    newest = shutil.copytree(world["model"], tmp_path / "models" / "20261129-180000-3f2a")
+    (tmp_path / "models" / "model_metadata.json").write_text('{"model_version": "v0", "catalogue": ["11"]}')
+    (tmp_path / "models" / "latest").write_text(f"{Path(newest).name}\n")
+    models = str(tmp_path / "models")
+    found = inputs.read(models, models, world["examples"], world["vocabularies"], "test", KS)
+    assert {name: model.version for name, model in found.models.items()} == {"model": "v1", "champion": "v1"}
 
 
 def test_an_output_path_that_is_taken(world: dict[str, Any], evaluated: tuple[dict[str, Any], Path]) -> None:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from components.common.errors import InputError
 from components.exporter import warmup
 from components.exporter.export import export
+from components.exporter.vertex import release
 from tests.components import fake_model
 from tests.components.exporter.releases import NO, RECALL, SIGNATURES, YES, write_evaluation
 
@@ -186,6 +187,20 @@ def test_an_evaluation_without_the_models_figures(refused: Callable[..., str], t
 
 def test_no_evaluation(refused: Callable[..., str], tmp_path: Path) -> None:
     assert "evaluation.json: found no such file" in refused(evaluation=str(tmp_path / "nowhere"))
+
+
+def test_of_several_models_the_latest_is_released(inputs: dict[str, str], tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    newest = Path(shutil.copytree(inputs["model"], models / "20261129-180000-3f2a"))
+    (models / "model_metadata.json").write_text('{"model_version": "v0", "catalogue": ["11"]}')
+    (models / "latest").write_text(f"{newest.name}\n")
+    evaluation = write_evaluation(tmp_path / "evaluation", verdict=NO)
+    given = {**inputs, "model": str(models), "evaluation": evaluation}
+    document = export(**given, output_path=str(tmp_path / "release"))
+    assert (document["model"], document["model_version"]) == (str(newest), "v1")
+    assert release.finished(str(tmp_path / "release"), str(models)) == document
+    (models / "latest").write_text(".")
+    assert release.finished(str(tmp_path / "release"), str(models)) is None
 
 
 def test_an_output_path_that_is_taken(inputs: dict[str, str], released: tuple[dict[str, Any], Path]) -> None:
