@@ -64,7 +64,6 @@ class Models:
         if self.columns is not None and not columns <= self.columns:
             self.data = None  # what this model sees is not in the first one's
         folder = local.new_folder(root, RUN)
-        self.folders.append(folder)
         given = {**self.parameters, "feature_config": text, "champion": champion and str(Path(champion).resolve())}
         readable = {self.readable, champion}
         if self.data:
@@ -73,6 +72,9 @@ class Models:
                 given[name] = str((folder / step / name).resolve())
                 readable.add(given[name])
         document = compiler.spec(component=RETRAINING if self.data else "")
+        if not self.data:
+            self.data, self.columns = folder, columns
+        self.folders.append(folder)
         given = {name: value for name, value in given.items() if name in declared(document)}
         spec = folder / "pipeline.json"
         storage.write_json(str(spec), document)
@@ -82,12 +84,14 @@ class Models:
             given,
             docker=self.docker,
             readable=tuple(str(Path(path).resolve()) for path in readable if path),
-            watcher=self.steps,
+            watcher=self.steps.of(config),
             folder=folder,
         )
-        if not self.data:
-            self.data, self.columns = folder, columns
         return folder
+
+    def trained(self) -> bool:
+        """Whether the first run has a model, and so the data, while its other steps go on."""
+        return bool(self.folders) and is_done(self.folders[0] / "trainer")
 
     def left(self, arguments: list[str]) -> list[str]:
         """Lines on what is there after a run that was ended, and on how to go on from there.

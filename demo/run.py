@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, NoReturn
@@ -17,10 +18,13 @@ from components.common import cli
 from components.common.errors import InputError
 from demo import recommendations
 from demo.data import prepare
-from demo.models import CONFIGS, EVALUATION, EXAMPLES, MODEL, RELEASE, Models, relative
+from demo.models import EVALUATION, EXAMPLES, MODEL, RELEASE, Models, relative
+from pipelines import process_group
 from pipelines.console import Steps
 from pipelines.local import StepError
 from trainer_image.options import KS, within
+
+LOOK = 0.1  # seconds between two looks at how far a run is
 
 
 def run(
@@ -97,10 +101,9 @@ def run(
     with explained(models), recommendations.ready() as ask:
         with steps.shown():
             if config == "both" and not champion:
-                console.print("the default feature config, whose model is the champion", style="bold")
-                champion = str(models.make(f"{folder}/default", "default", "") / MODEL)
-                console.print(f"\nthe towers that know the customer's history: {CONFIGS['history']}", style="bold")
-            made = models.make(folder, "default" if config == "default" else "history", champion)
+                made = both(models, folder)
+            else:
+                made = models.make(folder, "default" if config == "default" else "history", champion)
         evaluation = read(made / EVALUATION / "evaluation.json")
         console.print(recall_table(evaluation))
         if ablate:
@@ -113,6 +116,25 @@ def run(
     console.print(f"release   {relative(made / RELEASE)}")
     console.print(f"report    {relative(made / EVALUATION)}/report.html")
     console.print(f"\ndone in {(time.monotonic() - started) / 60:.1f} minutes: {steps.times()}")
+
+
+def both(models: Models, folder: str) -> Path:
+    """Makes the default model, and when it is trained the one with a history; returns the folder of that one's run.
+
+    While the second is trained, the first, its champion, is evaluated and released: a training leaves a core free.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            first = pool.submit(models.make, f"{folder}/default", "default", "")
+            while not (models.trained() or first.done()):
+                time.sleep(LOOK)
+            champion = (models.folders[0] if models.trained() else first.result()) / MODEL
+            second = models.make(folder, "history", str(champion))
+            first.result()
+        except BaseException:
+            process_group.end_all()  # what the other thread has started
+            raise
+    return second
 
 
 @contextlib.contextmanager

@@ -1,8 +1,10 @@
 """A pipeline's steps as a person wants to see them: a line each, which is rewritten while the step runs."""
 
 import contextlib
+import copy
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -20,35 +22,41 @@ class Steps(Watcher):
 
     Args:
         console: Where.
+        run: What to call the run, where there is more than one.
     """
 
-    def __init__(self, console: Console):
-        self.console = console
-        self.step, self.progress, self.begun = "", "", time.monotonic()
+    def __init__(self, console: Console, run: str = ""):
+        self.console, self.run = console, run
+        self.running: dict[str, Running] = {}
         self.seconds: dict[str, list[float]] = {}  # that each step took, in every run
+
+    def of(self, run: str) -> "Steps":
+        """The same steps for another run, shown beside this one's."""
+        other = copy.copy(self)
+        other.run = run
+        return other
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
-        """Shows, on a terminal, the step that runs until the block ends."""
+        """Shows, on a terminal, the steps that run until the block ends."""
         if not self.console.is_terminal:
             yield
             return
-        live = Live(get_renderable=self._running, console=self.console, transient=True, refresh_per_second=REFRESHED)
+        live = Live(get_renderable=self._progress, console=self.console, transient=True, refresh_per_second=REFRESHED)
         with live:
             yield
 
     def started(self, step: str) -> None:
-        self.step, self.progress, self.begun = step, "", time.monotonic()
+        self.running[self.run] = Running(self._line(step, ""), time.monotonic())
 
     def said(self, step: str, line: str) -> None:
         if line.startswith(transcript.WARNING):
             self._print(step, line, "yellow")
-        self.progress = transcript.progress(line) or self.progress
+        self.running[self.run].progress = transcript.progress(line) or self.running[self.run].progress
 
     def ended(self, step: str, metrics: dict[str, Any]) -> None:
-        seconds = time.monotonic() - self.begun
+        seconds = self.running.pop(self.run).seconds
         self.seconds.setdefault(step, []).append(seconds)
-        self.step = ""
         self._print(step, f"{seconds:4.0f} s  {found(step, metrics)}")
 
     def times(self) -> str:
@@ -58,15 +66,27 @@ class Steps(Watcher):
         )
 
     def _print(self, step: str, text: str, style: str | None = None) -> None:
-        self.console.print(_line(step, text), style=style, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(self._line(step, text), style=style, markup=False, highlight=False, soft_wrap=True)
 
-    def _running(self) -> Text:
-        text = f"{time.monotonic() - self.begun:4.0f} s  {self.progress}" if self.step else ""
-        return Text(_line(self.step, text), no_wrap=True, overflow="ellipsis")
+    def _line(self, step: str, text: str) -> str:
+        return (f"{self.run:<9}" if self.run else "") + f"{step:<15} {text}"
+
+    def _progress(self) -> Text:
+        lines = [f"{each.line}{each.seconds:4.0f} s  {each.progress}" for each in list(self.running.values())]
+        return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
 
 
-def _line(step: str, text: str) -> str:
-    return f"{step:<15} {text}"
+@dataclass
+class Running:
+    """A step that runs: the beginning of its line, when it began, and how far it is."""
+
+    line: str
+    begun: float
+    progress: str = ""
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.begun
 
 
 def found(step: str, metrics: dict[str, Any]) -> str:

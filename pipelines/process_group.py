@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 PATIENCE = 5.0  # seconds in which processes that were asked to end may remove what is half written
 LOOK = 0.05  # seconds between two looks at whether they have ended
+running: set[subprocess.Popen[str]] = set()  # the first process of every group of this one
 
 
 @contextlib.contextmanager
@@ -35,12 +36,21 @@ def started(module: Sequence[str], environment: Mapping[str, str]) -> Iterator[s
         )
         for stream in filter(None, (process.stdin, process.stdout)):
             streams.enter_context(stream)
+        running.add(process)
         try:
             yield process
         except BaseException:
             _end(process)
             raise
+        finally:
+            running.discard(process)
         process.wait()
+
+
+def end_all() -> None:
+    """Ends all groups, those too that other threads have started."""
+    for process in list(running):
+        _end(process)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

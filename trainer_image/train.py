@@ -94,8 +94,8 @@ def train(options: Options, *, again: bool = False) -> dict[str, Any]:
         if both:
             for split in schema.splits_through(refit.THROUGH):
                 _release(purchases.pop(split), memory)
-            again = refit.refitted(options, features, both, fit, logs)
-            model, extra["refit"] = again.model, {"through": refit.THROUGH, **again.training}
+            refitted = refit.refitted(options, features, both, fit, logs)
+            model, extra["refit"] = refitted.model, {"through": refit.THROUGH, **both_fit.training}
         if latest:  # from here on it knows what was bought in validation
             model.know(latest)
             extra["history"] = {"through": options.history_through, "purchases": len(latest.place)}

@@ -4,12 +4,14 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from components.common.errors import InputError
-from demo.run import explained, run
+from demo.models import MODEL
+from demo.run import both, explained, run
 from pipelines.local import StepError
 from tests.demo.test_models import done, made
 
@@ -64,6 +66,52 @@ def test_an_end_says_what_is_there_and_how_to_go_on(
     flags = shlex.split(arguments.removeprefix("ARGS=").replace("$$", "$"))  # as make and its shell do
     assert flags == ["--folder", "my $runs", "--reuse", f"{tmp_path}/run"]
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+class TwoRuns:
+    """Stands for Models: the first run trains, then goes on until `released` is set."""
+
+    def __init__(self, tmp_path: Path, first: BaseException | None = None, second: BaseException | None = None):
+        self.folders: list[Path] = []
+        self.tmp_path, self.failures = tmp_path, {"default": first, "history": second}
+        self.is_trained = False
+        self.released = threading.Event()
+        self.champions: list[str] = []
+
+    def trained(self) -> bool:
+        return self.is_trained
+
+    def make(self, root: str, config: str, champion: str) -> Path:
+        self.folders.append(self.tmp_path / config)
+        self.champions.append(champion)
+        if config == "default":
+            if isinstance(self.failures["default"], InputError):  # before it has trained
+                raise self.failures["default"]
+            self.is_trained = True
+            assert self.released.wait(60)
+        if failure := self.failures[config]:
+            raise failure
+        self.released.set()
+        return self.tmp_path / config
+
+
+def test_the_second_model_begins_when_the_first_is_trained_and_not_yet_released(tmp_path: Path) -> None:
+    models = TwoRuns(tmp_path)
+    assert both(models, str(tmp_path)) == tmp_path / "history"  # type: ignore[arg-type]
+    assert models.champions == ["", str(tmp_path / "default" / MODEL)]
+
+
+def test_of_two_runs_the_one_that_fails_ends_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    early = InputError("table", "nothing", "rows", "Bring some.")
+    models = TwoRuns(tmp_path, first=early)
+    with pytest.raises(InputError, match="Bring some"):
+        both(models, str(tmp_path))  # type: ignore[arg-type]
+    assert models.champions == [""]  # the second was not begun
+    models = TwoRuns(tmp_path, second=StepError("trainer", None, []))
+    monkeypatch.setattr("demo.run.process_group.end_all", models.released.set)  # what ends the first
+    with pytest.raises(StepError, match="trainer failed"):
+        both(models, str(tmp_path))  # type: ignore[arg-type]
+    assert models.released.is_set()
 
 
 def test_what_failed_is_shown_and_where_the_rest_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

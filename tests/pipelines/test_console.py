@@ -23,7 +23,7 @@ def shown(is_terminal: bool, width: int = 200) -> str:
         steps.said("exporter", "Proving it ...")
         steps.said("exporter", "Loading faiss.")
         if is_terminal:
-            file.write(str(steps._running()))
+            file.write(str(steps._progress()))
         steps.ended("exporter", {"promoted": 1, "lists": 1725, "mismatches": 0})
     assert re.fullmatch(r"data-extractor \d+ s, exporter \d+ s", steps.times())
     return file.getvalue()
@@ -50,8 +50,26 @@ def test_progress_is_one_line_however_narrow_the_terminal() -> None:
     steps = console.Steps(narrow)
     steps.started("trainer")
     steps.said("trainer", "epoch   1/60  loss 7.1128 (chance 7.313)  validation recall @5 0.081")
-    (line,) = narrow.render_lines(steps._running())
+    (line,) = narrow.render_lines(steps._progress())
     assert "".join(segment.text for segment in line) == "trainer            0 s  epoch   1/60  l…"
+
+
+def test_two_runs_at_once_are_two_lines_that_say_which() -> None:
+    console_ = Console(file=io.StringIO(), width=80)
+    steps = console.Steps(console_)
+    default, history = steps.of("default"), steps.of("history")
+    default.started("evaluator")
+    history.started("trainer")
+    default.said("evaluator", "Reading train ...")
+    assert steps._progress().plain.splitlines() == [
+        "default  evaluator          0 s  Reading train ...",
+        "history  trainer            0 s  ",
+    ]
+    default.ended("evaluator", {"promote": 1, "recall_5": 0.5})
+    assert steps._progress().plain == "history  trainer            0 s  "
+    assert console_.file.getvalue() == "default  evaluator          0 s  Recall@5 .500 on test: to be released\n"  # type: ignore[attr-defined]
+    history.ended("trainer", {"best_epoch": 1})
+    assert steps.times() == "evaluator 0 s, trainer 0 s"
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_a_job_may_run_again_and_the_four_paths_are_enough(shop: Shop, monkeypat
     asked: list[tuple[Options, dict[str, Any]]] = []
     monkeypatch.setattr("trainer_image.train.train", lambda options, **how: asked.append((options, how)))
     monkeypatch.chdir(Path(shop.examples))  # where no feature_config.yaml is
-    four = {
+    four: dict[str, Any] = {
         "tfrecords_path": shop.examples,
         "vocabularies_path": shop.vocabularies,
         "metadata_path": shop.metadata,
