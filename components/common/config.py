@@ -1,5 +1,6 @@
 """Reads a config, YAML or JSON, into its pydantic model; an error names the entry."""
 
+import os
 from typing import TypeVar
 
 import pydantic
@@ -24,7 +25,7 @@ def load(model: type[Model], config: str, what: str, remedy: str) -> Model:
     Raises:
         InputError: naming the file and the entry.
     """
-    is_text = any(mark in config for mark in ("\n", "{", ": "))
+    is_text = any(mark in config for mark in ("\n", "{", ": ")) and not os.path.isfile(config)
     where = what if is_text else config
     text = config if is_text else storage.read_text(config, what)
     try:

@@ -68,6 +68,14 @@ def test_text_json_and_path_are_the_same_config() -> None:
     assert fc.load(config.model_dump_json()) == config
 
 
+def test_a_file_is_read_whatever_its_folder_is_called(tmp_path: Path) -> None:
+    """A checkout, and with it the default config, may lie anywhere; and no text is too long to be no file."""
+    path = tmp_path / "shop: {v1}" / "config.yaml"
+    path.parent.mkdir()
+    path.write_text(DEFAULT, encoding="utf-8")
+    assert fc.load(str(path)) == fc.load(f"# {'-' * 100_000}\n{DEFAULT}")
+
+
 def test_every_kind_goes_into_either_tower() -> None:
     config = fc.load(json.dumps(EVERYTHING))
     assert [entry.key for entry in config.candidate.features] == [
