@@ -95,7 +95,7 @@ def train(options: Options, *, again: bool = False) -> dict[str, Any]:
             for split in schema.splits_through(refit.THROUGH):
                 _release(purchases.pop(split), memory)
             refitted = refit.refitted(options, features, both, fit, logs)
-            model, extra["refit"] = refitted.model, {"through": refit.THROUGH, **both_fit.training}
+            model, extra["refit"] = refitted.model, {"through": refit.THROUGH, **refitted.training}
         if latest:  # from here on it knows what was bought in validation
             model.know(latest)
             extra["history"] = {"through": options.history_through, "purchases": len(latest.place)}
