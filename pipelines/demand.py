@@ -120,7 +120,7 @@ def _pools(value: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(value, str) and "achine" in value and value.lstrip().startswith(("{", "[")):
         try:
             inside = json.loads(value)
-        except ValueError:  # a template with {{$.inputs…}} in the place of a number
+        except (ValueError, RecursionError):  # a template with {{$.inputs…}} in the place of a number
             return
         yield from _pools(inside)
 

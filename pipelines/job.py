@@ -1,12 +1,11 @@
 """The body of a PipelineJob, as Vertex AI's REST interface takes it: a compiled pipeline and what to run it with."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from components.common import checks
+from components.common import checks, documents
 from components.common.errors import InputError, expect_choice
 from components.common.shipped import FEATURE_CONFIG
 
@@ -191,14 +190,11 @@ def _typed(name: str, text: str, kind: str) -> Any:
     what, types = TYPES[kind]
     if kind == "STRING":
         return text
+    value, reason = None, ""
     try:
-        value = json.loads(text, parse_constant=_refuse)
-    except ValueError:
-        value = None
+        value = documents.parse_json(text)
+    except documents.DocumentError as error:
+        reason = f" ({error})" if " twice" in str(error) else ""
     if not isinstance(value, types) or (isinstance(value, bool) and kind != "BOOLEAN"):
-        raise InputError(f"--parameters {name}", repr(text), what, "Correct the value.")
+        raise InputError(f"--parameters {name}", f"{documents.shown(text)}{reason}", what, "Correct the value.")
     return value
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)  # NaN and Infinity are no JSON

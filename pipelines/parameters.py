@@ -4,9 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
-from components.common import feature_config, storage
+from components.common import documents, feature_config, storage
 from components.common.errors import InputError
 from pipelines import job as jobs
 
@@ -53,18 +51,16 @@ def read(spec: dict[str, Any], file: str = "", pairs: Sequence[str] = (), config
 def _load(path: str, what: str, remedy: str) -> dict[str, Any]:
     text = storage.read_text(path, what)
     try:
-        # JSON is not quite YAML: 1e-06 would be text.
-        document = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # JSON's is one; PyYAML takes 1024-64-32 for a date
-        found = " ".join(str(error).split())
-        raise InputError(path, f"a file that does not parse ({found})", "YAML or JSON", remedy) from error
+        document = documents.parse(text)
+    except documents.DocumentError as error:
+        raise InputError(path, f"a file that does not parse ({error})", "YAML or JSON", remedy) from error
     if not isinstance(document, dict):
         raise InputError(path, type(document).__name__, "a mapping of names to values", remedy)
-    return {str(name): value for name, value in document.items()}
+    return document
 
 
 def _typed(file: str, name: str, value: Any, known: dict[str, Any]) -> Any:
-    """`value` if it is of the parameter's type: YAML's numbers without a dot, like 1e-4, are text to PyYAML."""
+    """`value` if it is of the parameter's type; a number may be written in quotes."""
     if name not in known:
         raise InputError(file, f"the parameter {name}", f"one of {', '.join(sorted(known))}", "Correct or remove it.")
     expected, types = jobs.TYPES[known[name]["parameterType"]]

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
+from components.common import documents
 from pipelines.demand import Asked
 
 FILE = Path(__file__).with_name("prices.yaml")
@@ -20,7 +19,7 @@ class Hourly(NamedTuple):
 
 def table() -> dict[str, Any]:
     """The price table, prices.yaml."""
-    return yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return dict(documents.parse(FILE.read_text(encoding="utf-8")))
 
 
 def factor(prices: dict[str, Any], region: str) -> float:

@@ -13,7 +13,8 @@ from components.common.config import load as load_model
 from components.common.errors import InputError
 from trainer_image.options import AFTERWARDS, OF_THE_MACHINE, PATHS, Options
 
-Value = int | pydantic.FiniteFloat | str
+Number = Annotated[pydantic.FiniteFloat, pydantic.Strict()]  # not a boolean, which YAML makes of yes and no
+Value = pydantic.StrictInt | Number | pydantic.StrictStr
 
 LAYERS, DIM = "layers", "dim."
 NOT_SEARCHED = (*PATHS, *OF_THE_MACHINE, *AFTERWARDS, "warm_start_from", "top_k", "seed", "jit_compile")
@@ -26,9 +27,11 @@ class Range(pydantic.BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    low: pydantic.FiniteFloat
-    high: pydantic.FiniteFloat
-    log: bool = Field(default=False, description="Orders of magnitude are equally likely, in place of values.")
+    low: Number
+    high: Number
+    log: pydantic.StrictBool = Field(
+        default=False, description="Orders of magnitude are equally likely, in place of values."
+    )
 
     @pydantic.model_validator(mode="after")
     def _is_a_range(self) -> Self:
@@ -156,7 +159,7 @@ def _number(name: str, value: Value) -> Value:
     expected = int if _is_whole(name) else TRAINER.get(name)
     if expected in (int, float) and isinstance(value, str):
         try:
-            value = float(value)  # YAML's numbers without a dot, like 1e-8, are text to PyYAML
+            value = float(value)  # written in quotes
         except ValueError:
             raise InputError(f"search space, {name}", repr(value), "a number", REMEDY) from None
     if expected is int:

@@ -101,6 +101,6 @@ def _images_in(value: Any) -> Iterator[str]:
     elif isinstance(value, str) and value.lstrip().startswith(("{", "[")):
         try:
             inside = json.loads(value)
-        except ValueError:  # a template such as {{$}}
+        except (ValueError, RecursionError):  # a template such as {{$}}
             return
         yield from _images_in(inside)

@@ -1,20 +1,22 @@
 """The feature config: which columns each tower sees, and how. One YAML or JSON text, checked before anything is spent.
 
 `python -m components.common.feature_config --schema` prints the JSON schema, for a UI to render. It accepts what `load`
-accepts, but for what JSON schema cannot say: that no feature is listed twice, and that both towers end equally wide.
+accepts, but for what JSON schema cannot say: that no feature is listed twice, that both towers end equally wide, that
+no column is read as two types, and that no two columns of a tower differ in case alone.
 """
 
 import json
+import keyword
 import sys
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
 
 from components.common import schema
 from components.common.config import load as load_model
+from components.common.feature_errors import in_words, refusal
 from components.common.feature_kinds import (
     ColumnName,
     ColumnType,
@@ -49,6 +51,7 @@ Width = Annotated[int, Field(ge=1, le=8192, strict=True)]
 OF_PRODUCT = (schema.PRODUCT, *schema.PRODUCT_COLUMNS)
 # Inputs of the served model, that no column of the customer's is named as.
 TAKEN = (*schema.REQUEST, *schema.HISTORY, schema.HISTORY_OPTION)
+NO_INPUTS = (*keyword.kwlist, "self")  # what TensorFlow takes no input of a function by the name of
 OF_CUSTOMER = (schema.CUSTOMER, "revenue", "city", schema.TIMESTAMP)
 
 
@@ -71,7 +74,10 @@ class Tower(BaseModel):
         title="Carried columns",
         description="Further columns of the tower's table, with their types: they travel into the Examples without "
         "being features yet.",
-        json_schema_extra={"additionalProperties": False},
+        json_schema_extra={
+            "additionalProperties": False,
+            "properties": {name: {"const": kind} for name, kind in schema.EXAMPLE.items()},
+        },
     )
 
     @pydantic.model_validator(mode="after")
@@ -80,13 +86,22 @@ class Tower(BaseModel):
         for i, feature in enumerate(self.features):
             if first.setdefault(feature.key, i) != i:
                 expected = f"another feature than features[{first[feature.key]}]: {feature.key} is listed twice"
-                raise _refusal(("features", i), feature.model_dump(), expected)
+                raise refusal(("features", i), feature.model_dump(), expected)
         return self
 
     @property
     def columns(self) -> dict[str, ColumnType]:
         """Every raw column that the tower reads, with its type, in the order of the config."""
         return {name: kind for feature in self.features for name, kind in feature.columns.items()}
+
+    @property
+    def readers(self) -> Iterator[tuple[str, str, str, str]]:
+        """Who reads which column as what: place in the tower, kind of feature or carried, column, type."""
+        for i, feature in enumerate(self.features):
+            for name, kind in feature.columns.items():
+                yield f"features[{i}]", feature.kind, name, kind
+        for name, carried in self.carried.items():
+            yield f"carried.{name}", "carried", name, carried
 
     @property
     def restricting(self) -> Iterator[tuple[int, IdFeature | TextFeature | NumericFeature | TemporalFeature]]:
@@ -102,9 +117,11 @@ def _never(names: tuple[str, ...], features: dict[str, Any], also: tuple[str, ..
     Args:
         names: Columns that belong to the other side.
         features: What else holds for every feature.
-        also: Columns that no feature may read.
+        also: Columns that no feature may read, in whatever case.
     """
-    other, feature = {"not": {"enum": list(names)}}, {"not": {"enum": [*names, *also]}}
+    other: dict[str, Any] = {"not": {"enum": list(names)}}
+    in_any_case = ["".join(f"[{one}{one.upper()}]" if one.isalpha() else one for one in name) for name in also]
+    feature = {"not": {"anyOf": [{"enum": [*names, *NO_INPUTS]}, {"pattern": f"^({'|'.join(in_any_case)})$"}]}}
     fields = {"name": feature, "names": {"items": feature}, **features.get("properties", {})}
     return {
         "properties": {"features": {"items": {**features, "properties": fields}}, "carried": {"propertyNames": other}}
@@ -147,33 +164,54 @@ class FeatureConfig(BaseModel):
         ends = self.query.layers[-1], self.candidate.layers[-1]
         if ends[0] != ends[1]:
             expected = f"{ends[0]}, with which query.layers ends: make them equal"
-            raise _refusal(("candidate", "layers", len(self.candidate.layers) - 1), ends[1], expected)
+            raise refusal(("candidate", "layers", len(self.candidate.layers) - 1), ends[1], expected)
         for side, tower, others, owner, home in (
             ("query", self.query, OF_PRODUCT, "product", "candidate"),
             ("candidate", self.candidate, OF_CUSTOMER, "customer", "query"),
         ):
-            read = [(f"features[{i}]", name) for i, entry in enumerate(tower.features) for name in entry.columns]
-            for place, name in [*read, *((f"carried.{name}", name) for name in tower.carried)]:
+            for place, _, name, _ in tower.readers:
                 if name in others:
                     expected = f"no column of the {owner}: {name}, which belongs to the {owner}, goes to {home}"
-                    raise _refusal((side, place), name, expected)
+                    raise refusal((side, place), name, expected)
         return self
 
     @pydantic.model_validator(mode="after")
     def _servable(self) -> Self:
         """The served model and Vector Search can name everything."""
-        for i, entry in enumerate(self.query.features):
-            for name in entry.columns:
-                if name in TAKEN:
+        for side, tower in (("query", self.query), ("candidate", self.candidate)):
+            first: dict[str, str] = {}
+            for i, name in ((i, name) for i, entry in enumerate(tower.features) for name in entry.columns):
+                alike = first.setdefault(name.lower(), name)
+                expected = ""
+                if name.lower() in TAKEN and side == "query":
                     expected = f"another name than {name}, which is an input of the served model: rename the column"
-                    raise _refusal(("query", "features", i), name, expected)
+                elif name in NO_INPUTS:
+                    expected = f"another name than {name}, which no input of a model can have: rename the column"
+                elif alike != name:
+                    expected = f"another name than {name}, which differs in case alone from {alike}: rename the column"
+                if expected:
+                    raise refusal((side, "features", i), name, expected)
         for i, marked in self.query.restricting:
             expected = "false: it is products that are searched for"
-            raise _refusal(("query", "features", i, marked.kind, "restrict"), True, expected)
+            raise refusal(("query", "features", i, marked.kind, "restrict"), True, expected)
         for i, marked in self.candidate.restricting:
             if marked.name in schema.NAMESPACES:
                 expected = f"false: {schema.NAMESPACES[marked.name]} goes by the name {marked.name}: rename the column"
-                raise _refusal(("candidate", "features", i, marked.kind, "restrict"), True, expected)
+                raise refusal(("candidate", "features", i, marked.kind, "restrict"), True, expected)
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _of_one_type(self) -> Self:
+        """An Example holds a column once, as one type."""
+        known: dict[str, tuple[str, str]] = {name: (kind, "in every Example") for name, kind in schema.EXAMPLE.items()}
+        for side, tower in (("query", self.query), ("candidate", self.candidate)):
+            for place, reader, name, kind in tower.readers:
+                fixed, where = known.setdefault(name, (kind, f"by {side}.{place}"))
+                if fixed != kind:
+                    expected = f"{name} as {fixed}, as it is {where}: choose another kind, or another column"
+                    raise refusal((side, place), f"{reader}, which reads {name} as {kind}", expected)
+                if reader == "temporal" and name in schema.EXAMPLE and name != schema.TIMESTAMP:
+                    raise refusal((side, place), name, f"a column of times, such as {schema.TIMESTAMP}")
         return self
 
     @pydantic.model_validator(mode="wrap")
@@ -182,8 +220,8 @@ class FeatureConfig(BaseModel):
         try:
             return validated(document)
         except ValidationError as error:
-            place, found, expected = _in_words(error.errors(include_url=False)[0])
-            raise _refusal((place,) if place else (), found, expected) from None
+            place, found, expected = in_words(error.errors(include_url=False)[0])
+            raise refusal((place,) if place else (), found, expected) from None
 
     @property
     def columns(self) -> dict[str, ColumnType]:
@@ -192,36 +230,6 @@ class FeatureConfig(BaseModel):
     def entries(self) -> Iterator[Feature]:
         yield from self.query.features
         yield from self.candidate.features
-
-
-def _refusal(place: tuple[str | int, ...], found: Any, expected: str) -> ValidationError:
-    kind = PydanticCustomError("feature_config", "{expected}", {"expected": expected})
-    return ValidationError.from_exception_data("feature config", [{"type": kind, "loc": place, "input": found}])
-
-
-def _in_words(error: Any) -> tuple[str, Any, str]:
-    """Where, found and expected of one of pydantic's errors."""
-    place, kind = _place(error["loc"]), error["type"]
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return f"{place}.kind", error["ctx"].get("tag"), "one of id, text, numeric, temporal, cross, history"
-    expected = {
-        "missing": "a value",
-        "extra_forbidden": "no field of this name",
-        "string_pattern_mismatch": "a column name: letters, digits and _, no digit first",
-        "too_short": f"at least {error.get('ctx', {}).get('min_length')}",
-        "int_type": "a whole number",
-        "model_type": "an object",
-        "model_attributes_type": "an object",
-    }.get(kind, error["msg"].removeprefix("Input should be "))
-    return place, None if kind == "missing" else error["input"], expected
-
-
-def _place(parts: tuple[str | int, ...]) -> str:
-    """query.features[2].dim of ("query", "features", 2, "id", "dim"): pydantic adds the kind of the entry."""
-    written = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts if part != "[key]"]
-    if parts[1:2] == ("features",) and len(parts) > 3:
-        del written[3]
-    return "".join(written).removeprefix(".")
 
 
 def load(config: str) -> FeatureConfig:

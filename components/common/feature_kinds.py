@@ -20,6 +20,15 @@ AUTO_DIMS = ((50, 8), (500, 16), (5_000, 32), (50_000, 64), (500_000, 128))
 Item = TypeVar("Item")
 
 
+def _read_as(*types: str) -> dict[str, Any]:
+    """JSON schema of the name of a column that is read as one of these types, which fixed columns have or have not."""
+    return {"not": {"enum": [name for name, kind in schema.EXAMPLE.items() if kind not in types]}}
+
+
+def _column(schema_extra: dict[str, Any]) -> Any:
+    return Field(title="Column", description="A column of the tower's table.", json_schema_extra=schema_extra)
+
+
 def _dim(value: Any, validated: ValidatorFunctionWrapHandler) -> Any:
     try:
         return validated(value)
@@ -37,6 +46,8 @@ def _unique(items: tuple[Item, ...]) -> tuple[Item, ...]:
 
 ONCE: dict[str, Any] = {"uniqueItems": True}  # what AfterValidator(_unique) checks, in words of JSON schema
 ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+InputName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,127}$")]  # TensorFlow's inputs begin with a letter
+TextColumn = Annotated[InputName, Field(json_schema_extra=_read_as("string"))]
 Dim = Annotated[
     Annotated[int, Field(ge=SMALLEST_DIM, le=LARGEST_DIM, strict=True)] | Literal["auto"],
     Wrap(_dim),
@@ -68,7 +79,7 @@ class Entry(BaseModel):
 
 
 class _Single(Entry):
-    name: ColumnName = Field(title="Column", description="A column of the tower's table.")
+    name: InputName
     restrict: Annotated[bool, Field(strict=True)] = Field(
         default=False,
         title="Restricts searches",
@@ -87,6 +98,7 @@ class IdFeature(_Single):
     model_config = ConfigDict(title="ID")
 
     kind: Literal["id"] = Field(title="Kind", description="A customer, product or other identifier.")
+    name: InputName = _column(_read_as("string", "int64"))
     dim: Dim = "auto"
 
     @property
@@ -100,6 +112,7 @@ class TextFeature(_Single):
     model_config = ConfigDict(title="Text")
 
     kind: Literal["text"] = Field(title="Kind", description="A category, city or name, taken as a whole.")
+    name: InputName = _column(_read_as("string"))
     dim: Dim = "auto"
 
     @property
@@ -113,6 +126,7 @@ class NumericFeature(_Single):
     model_config = ConfigDict(title="Number")
 
     kind: Literal["numeric"] = Field(title="Kind", description="A number.")
+    name: InputName = _column(_read_as("float"))
     transform: Literal["normalize", "bucketize"] = Field(
         default="normalize",
         title="Transform",
@@ -139,6 +153,7 @@ class TemporalFeature(_Single):
     model_config = ConfigDict(title="Time")
 
     kind: Literal["temporal"] = Field(title="Kind", description="A time in Unix seconds; the calendar is UTC.")
+    name: InputName = _column({"not": {"enum": [name for name in schema.EXAMPLE if name != schema.TIMESTAMP]}})
     transform: Literal["cyclical"] = Field(
         default="cyclical", title="Transform", description="Sine and cosine of the place in each period."
     )
@@ -161,7 +176,7 @@ class CrossFeature(Entry):
     model_config = ConfigDict(title="Cross")
 
     kind: Literal["cross"] = Field(title="Kind", description="Several text columns together.")
-    names: Annotated[tuple[ColumnName, ...], AfterValidator(_unique)] = Field(
+    names: Annotated[tuple[TextColumn, ...], AfterValidator(_unique)] = Field(
         min_length=2, title="Columns", description="Text columns of the tower's table.", json_schema_extra=ONCE
     )
     buckets: Annotated[int, Field(ge=2, le=10_000_000, strict=True)] = Field(

@@ -9,7 +9,8 @@ from components.common import config
 from components.common.errors import InputError
 from components.data_extractor.measure import FAULTS
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+Index = Annotated[float, Field(ge=0, strict=True)]
 
 
 class Thresholds(BaseModel):
@@ -32,8 +33,8 @@ class Thresholds(BaseModel):
     vanished_products: Share = 0.5
     new_categories: Share = 0.5
     vanished_categories: Share = 0.5
-    psi_revenue: Annotated[float, Field(ge=0)] = 0.25
-    psi_categories: Annotated[float, Field(ge=0)] = 0.25
+    psi_revenue: Index = 0.25
+    psi_categories: Index = 0.25
 
 
 class Finding(NamedTuple):
