@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from components.common import checks, documents
+from components.common import checks, strict_json
 from components.common.errors import InputError, expect_choice
 from components.common.shipped import FEATURE_CONFIG
 
@@ -192,9 +192,9 @@ def _typed(name: str, text: str, kind: str) -> Any:
         return text
     value, reason = None, ""
     try:
-        value = documents.parse_json(text)
-    except documents.DocumentError as error:
+        value = strict_json.parse(text)
+    except strict_json.DocumentError as error:
         reason = f" ({error})" if " twice" in str(error) else ""
     if not isinstance(value, types) or (isinstance(value, bool) and kind != "BOOLEAN"):
-        raise InputError(f"--parameters {name}", f"{documents.shown(text)}{reason}", what, "Correct the value.")
+        raise InputError(f"--parameters {name}", f"{strict_json.shown(text)}{reason}", what, "Correct the value.")
     return value

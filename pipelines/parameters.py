@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from components.common import documents, feature_config, storage
+from components.common import documents, feature_config, storage, strict_json
 from components.common.errors import InputError
 from pipelines import job as jobs
 
@@ -52,7 +52,7 @@ def _load(path: str, what: str, remedy: str) -> dict[str, Any]:
     text = storage.read_text(path, what)
     try:
         document = documents.parse(text)
-    except documents.DocumentError as error:
+    except strict_json.DocumentError as error:
         raise InputError(path, f"a file that does not parse ({error})", "YAML or JSON", remedy) from error
     if not isinstance(document, dict):
         raise InputError(path, type(document).__name__, "a mapping of names to values", remedy)

@@ -135,6 +135,6 @@ def _write(path: str, saved: Saved) -> None:
 
 
 def _read(path: str) -> Saved:
-    with explained(path), fsspec.open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+    with explained(path), storage.opened(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return Saved(arrays, json.loads(arrays.pop(DOCUMENT).tobytes()))

@@ -5,8 +5,10 @@ that programs which read earlier trainers' files expect; what there is to say be
 """
 
 import hashlib
+import json
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from components.common import feature_config as fc
@@ -59,8 +61,18 @@ def describe(
 
 
 def version(model: TwoTower) -> str:
-    """Twelve hex digits of the weights: equal models have equal versions."""
-    digest = hashlib.sha256()
+    """Twelve hex digits of all that the model answers by: its weights, what their rows stand for, and its history.
+
+    Equal models have equal versions.
+    """
+    bases = {
+        **model.query_encoder.bases,
+        **{f"candidate {key}": base for key, base in model.candidate_encoder.bases.items()},
+    }
+    digest = hashlib.sha256(json.dumps([model.catalogue, bases], ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    if model.history is not None:
+        for column in (model.history.starts, model.history.place, model.history.age):
+            digest.update(np.ascontiguousarray(column).data)
     for value in model.get_values():
         digest.update(value.tobytes())
     if model.repeats is not None:

@@ -14,7 +14,7 @@ Through = Literal["train", "validation"]
 KS = (5, 10, 50, 100)  # of the Recalls that training watches
 PATHS = ("tfrecords_path", "vocabularies_path", "metadata_path", "output_path", "checkpoint_path")
 CHANGEABLE = ("epochs", "patience", "learning_rate", "lr_scaling", "warmup_steps")  # from one part of a run to the next
-OF_THE_MACHINE = ("checkpoint_minutes", "cache_gib", "cluster_timeout", "feature_config")
+OF_THE_MACHINE = ("checkpoint_minutes", "cache_gib", "cluster_timeout", "feature_config", "mix")
 AFTERWARDS = ("ablate", "ablation_seeds", "history_through", "refit")  # the weights are the same, so a run may continue
 ELSEWHERE = ("loss", "top_k")  # auto is replaced by what it chose; top_k is no matter of training
 
@@ -65,6 +65,7 @@ class Options:
             what difference they make (`metadata_impact`). Takes as long as 2 * ablation_seeds trainings in all.
         ablation_seeds: How many seeds, from `seed` on, to compare with and without them. With one, the interval knows
             nothing of how much seeds differ.
+        mix: The vocabularies may be of other examples than these.
     """
 
     tfrecords_path: str
@@ -94,6 +95,7 @@ class Options:
     refit: bool = False
     ablate: bool = False
     ablation_seeds: int = 3
+    mix: bool = False
 
     def check(self) -> None:
         """Raises InputError for a flag out of its range: the pipeline hands on values that no flag parser saw."""

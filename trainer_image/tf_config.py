@@ -9,7 +9,7 @@ import os
 import re
 from typing import Any, NamedTuple
 
-from components.common import documents
+from components.common import strict_json
 from components.common.errors import InputError
 
 TYPES = ("chief", "worker")
@@ -59,11 +59,11 @@ def read() -> Cluster | None:
     """
     text = os.environ.get("TF_CONFIG", "{}")
     try:
-        config = documents.parse_json(text)
-    except documents.DocumentError:
+        config = strict_json.parse(text)
+    except strict_json.DocumentError:
         config = None
     if not isinstance(config, dict):
-        raise InputError("TF_CONFIG", documents.shown(text), f"a JSON object such as {EXAMPLE}", CORRECT)
+        raise InputError("TF_CONFIG", strict_json.shown(text), f"a JSON object such as {EXAMPLE}", CORRECT)
     task = _object(config, "task")
     if task.get("type") in ("ps", "evaluator"):
         raise InputError("TF_CONFIG task.type", repr(task["type"]), " or ".join(TYPES), NO_OTHER_TYPES)

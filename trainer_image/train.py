@@ -3,13 +3,14 @@
 import contextlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 from trainer_image import keras_alone  # noqa: F401  before anything else imports Keras
 
 # isort: split
+from components.common import checksums, claims, lineage, outputs, schema, staging, storage
 from components.common import feature_config as fc
-from components.common import outputs, schema, staging, storage
 from components.common.errors import InputError
 from components.common.saved_models import METADATA
 from components.common.vocabularies import read_vocabularies
@@ -55,11 +56,33 @@ def train(options: Options, *, again: bool = False) -> dict[str, Any]:
         Preempted: SIGTERM came; a checkpoint was written.
     """
     options.check()
-    outputs.refuse_overwrite(options.output_path, METADATA, again)
+    with _claimed(options, again):
+        return _train(options, again)
+
+
+@contextlib.contextmanager
+def _claimed(options: Options, again: bool) -> Iterator[None]:
+    """Keeps others away from the output and the checkpoints; of a cluster's workers the chief does it for all."""
+    if not strategy.is_chief():
+        outputs.refuse_overwrite(options.output_path, METADATA, again)
+        with claims.explained_disk(options.output_path):
+            yield
+        return
+    with contextlib.ExitStack() as stack:
+        is_free = not outputs.is_finished(options.output_path, METADATA)
+        stack.enter_context(claims.claimed(options.output_path, is_free, may_be_there=again and not is_free))
+        if not storage.is_remote(options.checkpoints):
+            stack.enter_context(claims.held(options.checkpoints))
+        yield
+
+
+def _train(options: Options, again: bool) -> dict[str, Any]:
+    """What `train` says, its output claimed."""
     config = fc.load(options.feature_config)
     reduced = ablation.without_metadata(options, config) if options.ablate else None
     vocabularies = read_vocabularies(options.vocabularies_path)
     products = schema.read_metadata(options.metadata_path)["products"]
+    made_from = _made_from(options)
     paths = {"vocabularies": options.vocabularies_path, "metadata": options.metadata_path}
     set_up(options)
     distribution = strategy.choose(options.cluster_timeout)
@@ -103,11 +126,18 @@ def train(options: Options, *, again: bool = False) -> dict[str, Any]:
             bare = Features(reduced, Encoders(reduced, vocabularies, products, paths))
             extra["metadata_impact"] = ablation.impact(options, features, bare, given, model)
         metrics["test_metrics"] = _recalls(model, purchases, "test")
-        document = {**_describe(options, config, given, fit._replace(model=model), metrics), **extra}
+        document = {**_describe(options, config, given, fit._replace(model=model), metrics), **extra, **made_from}
         _publish(options, model, document, logs, again)
         if strategy.is_chief():
             checkpoints.remove()
     return document
+
+
+def _made_from(options: Options) -> dict[str, Any]:
+    """`made_from` of model_metadata.json; refuses vocabularies of other examples, unless that is wanted."""
+    examples, _ = lineage.read(options.metadata_path, "the metadata.json of a finished extraction")
+    vocabularies = lineage.vocabularies_of(options.vocabularies_path, examples, options.mix)
+    return lineage.made_from(examples=examples.fingerprint, vocabularies=vocabularies.fingerprint)
 
 
 def _read(options: Options, local: str, encoders: Encoders, memory: cache.Cache) -> dict[str, Purchases]:
@@ -230,6 +260,8 @@ def _publish(options: Options, model: TwoTower, document: dict[str, Any], logs: 
         export.write(folder, model, options.top_k)
         weights.save(folder, model)
         if chief:
+            document["files"] = checksums.of(folder)
+            document.update(lineage.sealed(document))
             shutil.copytree(logs, storage.join(folder, LOGS))
         storage.write_json(storage.join(folder, METADATA), document)
 

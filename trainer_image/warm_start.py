@@ -7,14 +7,16 @@ validation. A normalized number keeps its weights although mean and variance mov
 place in the distribution, not of an amount.
 """
 
+import os
 from collections.abc import Mapping
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from components.common import outputs, schema, storage
+from components.common import outputs, saved_models, schema, staging, storage
 from components.common.errors import InputError
+from components.common.model_metadata import expect_files
 from components.common.saved_models import METADATA
 from trainer_image.model import TwoTower
 from trainer_image.weights import FILE, Feature, Side, read, sides, variables
@@ -80,7 +82,7 @@ def apply(path: str, model: TwoTower, products: Mapping[str, Mapping[str, Any]])
     values = {name: np.array(variable.numpy()) for name, variable in variables(model).items()}
     category_of = {product: str(about.get(schema.CATEGORY) or "") for product, about in products.items()}
     document = storage.join(path, METADATA)
-    is_refitted = storage.exists(document) and "refit" in storage.read_json(document, "the earlier model's metadata")
+    is_refitted = storage.exists(document) and "refit" in _described(path)
     carried = Carried(path, [], {}, is_refitted)
     for tower, side in now.items():
         before = earlier[tower]
@@ -101,6 +103,16 @@ def apply(path: str, model: TwoTower, products: Mapping[str, Mapping[str, Any]])
     for name, variable in variables(model).items():
         variable.assign(values[name])
     return carried
+
+
+def _described(path: str) -> dict[str, Any]:
+    """The earlier model's model_metadata.json; refuses one that goes with other weights."""
+    metadata = saved_models.read_metadata(path)
+    if FILE in metadata.get("files", {}):
+        with staging.staged(storage.join(path, FILE)) as file:
+            folder = os.path.dirname(file)
+            expect_files(folder, {"files": {FILE: metadata["files"][FILE]}})
+    return metadata
 
 
 def describe(carried: Carried) -> str:

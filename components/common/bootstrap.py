@@ -81,6 +81,18 @@ class Bootstrap:
         with np.errstate(divide="ignore", invalid="ignore"):
             return Estimate(above.sum(axis=0) / below.sum(axis=0), (self.weights @ above) / (self.weights @ below))
 
+    def mean(self, values: np.ndarray, customer: np.ndarray) -> Interval:
+        """The mean of one figure a purchase, of which there is one at least.
+
+        Args:
+            values: float64 [R].
+            customer: int64 [R], each purchase's.
+        """
+        unit = self.unit[customer]
+        sums, counts = np.bincount(unit, values, self.units), np.bincount(unit, minlength=self.units)
+        found = self.of_units(sums[:, None], counts[:, None].astype(np.float64)).interval()
+        return found or Interval(np.nan, np.nan, np.nan)
+
     def _by_unit(self, values: np.ndarray) -> np.ndarray:
         """Sums by resampling unit, float64 [U, M]."""
         values = np.asarray(values, np.float64).reshape(len(self.unit), -1)

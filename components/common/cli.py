@@ -8,6 +8,7 @@ from typing import Any
 
 import tyro
 
+from components.common import disk
 from components.common.errors import InputError
 
 BAD_INPUT = 2
@@ -54,3 +55,9 @@ def _explained() -> Iterator[None]:
     except BrokenPipeError:  # such as `… | head`; https://docs.python.org/3/library/signal.html#note-on-sigpipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(CLOSED_PIPE)
+    except OSError as error:
+        found = disk.fault(error, "")
+        if found is None:
+            raise
+        print(f"error: {found}", file=sys.stderr)
+        sys.exit(BAD_INPUT)

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import pydantic
 
-from components.common import documents, storage
+from components.common import documents, storage, strict_json
 from components.common.errors import InputError
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
@@ -29,12 +29,12 @@ def load(model: type[Model], config: str, what: str, remedy: str) -> Model:
     text = config if is_text else storage.read_text(config, what)
     try:
         document = documents.parse(text)
-    except documents.DocumentError as error:
+    except strict_json.DocumentError as error:
         raise InputError(where, str(error), "YAML or JSON, each key once", "Correct the text.") from None
     try:
         return model.model_validate(document)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the document"
-        found = documents.shown(first["input"])
+        found = strict_json.shown(first["input"])
         raise InputError(f"{where}, {place}", found, first["msg"], remedy) from None

@@ -7,21 +7,20 @@ copies than memory holds, and both end with a RecursionError a thousand levels d
 import json
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
-LEVELS = 64  # objects and lists within each other
+from components.common import strict_json
+from components.common.strict_json import DocumentError, shown, too_deep
+
 VALUES = 200_000  # of a YAML document, an alias counted with all that it stands for
 LEAST, LARGEST = -(2**63), 2**64 - 1  # whole numbers that other programs can hold too
 BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml takes a tenth of PyYAML's time
 MERGE = "<<"
 BASED = re.compile(r"[-+]?(0[0-9_]+|[1-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")  # 010 is 8 in YAML 1.1, and 1:30 is 90
-
-
-class DocumentError(ValueError):
-    """What is wrong with a text, as words that can follow «found»."""
 
 
 class Loader(BASE):  # type: ignore[misc]  # chosen at run time
@@ -64,63 +63,12 @@ def parse(text: str) -> Any:
     is_json = text.lstrip().startswith(("{", "["))
     if is_json:
         try:
-            value = _from_json(text)
+            value = strict_json.read(text)
         except json.JSONDecodeError:  # YAML may begin so too
             is_json = False
     if not is_json:
         value = _from_yaml(text)
     _expect_plain(value, 0)
-    return value
-
-
-def parse_json(text: str) -> Any:
-    """The value of a JSON text that a program wrote, however large; whoever reads it knows which types to expect.
-
-    Raises:
-        DocumentError: not JSON; a key twice, a number that is not finite, or too many levels.
-    """
-    try:
-        return _from_json(text.removeprefix("\ufeff"))
-    except json.JSONDecodeError as error:
-        raise DocumentError(f"invalid JSON ({error})") from None
-
-
-def shown(value: object) -> str:
-    """A value for an error, cut short."""
-    try:
-        text = repr(value)
-    except (RecursionError, ValueError):  # a whole number of more digits than Python writes
-        return f"a {type(value).__name__} that is too large to show"
-    return text if len(text) <= 120 else f"{text[:117]}..."
-
-
-def _from_json(text: str) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_number, parse_float=_float)
-    except (json.JSONDecodeError, DocumentError):
-        raise
-    except RecursionError:
-        raise _too_deep() from None
-    except ValueError as error:  # a whole number of thousands of digits
-        raise DocumentError(f"a number that cannot be read ({error})") from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise DocumentError(f"the key {shown(next(name for name in names if names.count(name) > 1))} twice")
-    return found
-
-
-def _refuse_number(text: str) -> NoReturn:
-    raise DocumentError(f"the number {text}, which is not finite")
-
-
-def _float(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        _refuse_number(text[:40])
     return value
 
 
@@ -139,11 +87,12 @@ def _survey(text: str) -> None:
     levels: list[_Open] = []
     sizes: dict[str, int] = {}  # values in what an alias may stand for
     values = documents = 0
-    for event in yaml.parse(text, Loader=Loader):
+    events: Iterator[Any] = yaml.parse(text, Loader=Loader)
+    for event in events:
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                raise DocumentError(f"a second document from line {event.start_mark.line + 1} on")
+                raise DocumentError(f"a second document from line {_line(event)} on")
         elif isinstance(event, yaml.CollectionEndEvent):
             ended = levels.pop()
             if ended.anchor:
@@ -166,8 +115,8 @@ def _survey(text: str) -> None:
                 if event.implicit[0] and BASED.fullmatch(event.value):
                     found = f"{event.value}, in base 8 or 60 to YAML: write it in base 10, or in quotes if it is a text"
                     raise DocumentError(found)
-            if len(levels) > LEVELS:
-                raise _too_deep()
+            if len(levels) > strict_json.LEVELS:
+                raise too_deep()
             if values > VALUES:
                 raise DocumentError(f"more than {VALUES:,} values")
 
@@ -176,17 +125,22 @@ def _expect_new_key(parent: _Open, event: Any) -> None:
     """Raises DocumentError where a key of an object is there already."""
     if parent.keys is None:
         return
-    if parent.is_key and isinstance(event, yaml.ScalarEvent) and event.value != MERGE:
-        if event.value in parent.keys:
-            raise DocumentError(f"the key {shown(event.value)} twice, again in line {event.start_mark.line + 1}")
-        parent.keys.add(event.value)
+    key = event.value if parent.is_key and isinstance(event, yaml.ScalarEvent) else MERGE
+    if key in parent.keys:
+        raise DocumentError(f"the key {shown(key)} twice, again in line {_line(event)}")
+    if key != MERGE:
+        parent.keys.add(key)
     parent.is_key = not parent.is_key
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
 
 
 def _expect_plain(value: Any, level: int) -> None:
     """Raises DocumentError at what JSON could not carry, or other programs not hold."""
-    if level > LEVELS:
-        raise _too_deep()
+    if level > strict_json.LEVELS:
+        raise too_deep()
     if isinstance(value, dict):
         for key, part in value.items():
             if not isinstance(key, str):
@@ -196,10 +150,6 @@ def _expect_plain(value: Any, level: int) -> None:
         for part in value:
             _expect_plain(part, level + 1)
     elif isinstance(value, float) and not math.isfinite(value):
-        _refuse_number(str(value))
+        strict_json.refuse_number(str(value))
     elif isinstance(value, int) and not LEAST <= value <= LARGEST:
         raise DocumentError(f"the number {shown(value)}, which does not fit 64 bits")
-
-
-def _too_deep() -> DocumentError:
-    return DocumentError(f"more than {LEVELS} levels of objects and lists")

@@ -1,11 +1,13 @@
 """Paths that are out of reach, said so that the reader can do something about it."""
 
 import contextlib
+import errno
 from collections.abc import Iterator
 
 from components.common.errors import InputError
 
 BLOCKED = (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+LINKS, NULL_BYTE = errno.ELOOP, "embedded null byte"  # links in a circle; a name that no file has
 
 
 @contextlib.contextmanager
@@ -29,6 +31,7 @@ def explained(path: str) -> Iterator[None]:
         # gcsfs raises an OSError or a ValueError with nothing but a text, an error with a code, or google.auth's.
         denied = str(error).startswith(("Forbidden", "Bad Request")) or getattr(error, "code", None) in (401, 403)
         denied = denied or type(error).__module__.startswith("google.auth")
+        denied = denied or getattr(error, "errno", None) == LINKS or NULL_BYTE in str(error)
         if not denied and not isinstance(error, BLOCKED):
             raise
         found = getattr(error, "strerror", None) or " ".join(str(error).split())

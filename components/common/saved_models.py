@@ -2,7 +2,6 @@
 
 import copy
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,15 +10,26 @@ import pyarrow as pa
 
 from components.common import schema, storage
 from components.common.errors import InputError
+from components.common.model_metadata import FILE as METADATA
+from components.common.model_metadata import TRAIN_AGAIN, read_metadata, training_seconds
+
+__all__ = [
+    "METADATA",
+    "TRAIN_AGAIN",
+    "SavedModel",
+    "distinct",
+    "named",
+    "product_columns",
+    "read_metadata",
+    "training_seconds",
+]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no CUDA notes on a CPU machine
 
 QUERY_MODEL, CANDIDATE_MODEL, RETRIEVAL_MODEL = "query_model", "candidate_model", "saved_model"
-METADATA = "model_metadata.json"
 SERVING = "serving_default"
 OWN_PRODUCTS, OWN_SCORES = "own_products", "own_scores"  # outputs of a query model with a history: see queries
 BATCH = 4096
-TRAIN_AGAIN = "Run the Trainer again."
 
 
 class SavedModel:
@@ -168,30 +178,6 @@ def _defaults(path: str, signature: str) -> dict[str, np.ndarray]:
         document = saved_model_pb2.SavedModel.FromString(file.read())
     recorded = document.meta_graphs[0].signature_def[signature].defaults
     return {name: tf.make_ndarray(value) for name, value in recorded.items()}
-
-
-def read_metadata(folder: str) -> dict[str, Any]:
-    """model_metadata.json, with the keys that every reader needs.
-
-    Raises:
-        InputError: not there, or without its catalogue or version.
-    """
-    path = storage.join(folder, METADATA)
-    metadata = storage.read_json(path, "the model_metadata.json of a finished training")
-    for field in ("model_version", "catalogue"):
-        if not metadata.get(field):
-            raise InputError(f"{path}, field {field}", "nothing", f"the {field}", TRAIN_AGAIN)
-    catalogue = metadata["catalogue"]
-    if len(set(catalogue)) < len(catalogue):
-        again = next(product for product, times in Counter(catalogue).items() if times > 1)
-        raise InputError(f"{path}, field catalogue", f"product {again} twice", "every product once", TRAIN_AGAIN)
-    return metadata
-
-
-def training_seconds(metadata: Mapping[str, Any]) -> float:
-    """What the towers and, with a history, the term for repeats took, in both trainings where there was a refit."""
-    trainings = [metadata["training"], *([metadata["refit"]] if "refit" in metadata else [])]
-    return float(sum(one["seconds"] + one.get("repeats", {}).get("seconds", 0.0) for one in trainings))
 
 
 def product_columns(

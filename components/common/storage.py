@@ -4,6 +4,8 @@ import contextlib
 import glob
 import json
 import os
+import re
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -11,15 +13,27 @@ from typing import Any
 
 import fsspec
 
-from components.common import partial
+from components.common import partial, strict_json
 from components.common.errors import InputError
 from components.common.reach import explained, placed
 
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 UNFINISHED = "_unfinished"  # the mark on a remote folder that a run is writing, or was when it ended
 
 
 def is_remote(path: str) -> bool:
-    return "://" in path
+    """Whether a path is an address such as gs://…; every other one is a name here, whatever signs are in it.
+
+    Raises:
+        InputError: an address that does not say where something is.
+    """
+    if not ADDRESS.match(path):
+        return False
+    if path.startswith("file:"):
+        raise InputError(path, "an address with file://", "a path, or gs://…", f"Write {path.removeprefix('file://')}.")
+    if "::" in path:
+        raise InputError(path, "an address with ::", "one without, which fsspec takes for a chain", "Rename it.")
+    return True
 
 
 def join(*parts: str) -> str:
@@ -27,6 +41,8 @@ def join(*parts: str) -> str:
 
 
 def exists(path: str) -> bool:
+    if not is_remote(path):
+        return os.path.exists(path)
     with explained(path):
         fs, inner = fsspec.core.url_to_fs(path)
         return bool(fs.exists(inner))
@@ -69,7 +85,7 @@ def plain(folder: str) -> Iterator[str]:
 def read_text(path: str, what: str, remedy: str = "Check the path.") -> str:
     """The text of a file; `what` names it in the error when it is not there (see `remedy`) or not UTF-8."""
     try:
-        with explained(path), fsspec.open(path, "rt", encoding="utf-8") as file:
+        with explained(path), opened(path, "rt", encoding="utf-8") as file:
             return str(file.read())
     except FileNotFoundError:
         raise InputError(path, "no such file", what, remedy) from None
@@ -78,11 +94,11 @@ def read_text(path: str, what: str, remedy: str = "Check the path.") -> str:
 
 
 def read_json(path: str, what: str) -> dict[str, Any]:
-    """The object in a file that a component writes; see `read_text`."""
+    """The object in a JSON file that a component writes; see `read_text`."""
     try:
-        value = json.loads(read_text(path, what, "Check the path, or run the component that writes it."))
-    except json.JSONDecodeError as error:
-        raise InputError(path, f"invalid JSON ({error})", what, "Write the file again; it may be cut off.") from None
+        value = strict_json.parse(read_text(path, what, "Check the path, or run the component that writes it."))
+    except strict_json.DocumentError as error:
+        raise InputError(path, str(error), what, "Write the file again; it may be cut off.") from None
     if not isinstance(value, dict):
         raise InputError(path, f"a JSON {type(value).__name__}", f"{what}, a JSON object", "Write the file again.")
     return value
@@ -90,8 +106,13 @@ def read_json(path: str, what: str) -> dict[str, Any]:
 
 def write_text(path: str, text: str) -> None:
     """Writes a file of UTF-8; `publish_file` is for a file that is an artifact by itself."""
-    with explained(path), placed(path), fsspec.open(path, "wt", encoding="utf-8") as file:
+    with explained(path), placed(path), opened(path, "wt", encoding="utf-8") as file:
         file.write(text)
+
+
+def opened(path: str, mode: str, encoding: str | None = None) -> Any:
+    """An open file, as `open` gives it: a local name may hold what fsspec takes for a pattern or for a chain."""
+    return fsspec.open(path, mode, encoding=encoding) if is_remote(path) else open(path, mode, encoding=encoding)
 
 
 def write_json(path: str, value: dict[str, Any]) -> None:
@@ -135,6 +156,7 @@ def publish(path: str, marker: str) -> Iterator[str]:
             with in_place(path):
                 _upload(work, path, marker)
         return
+    path = os.path.realpath(path)  # a link leads to the place that is meant
     with _beside(path) as work:
         yield work
         if os.path.isdir(path):
@@ -154,8 +176,7 @@ def in_place(path: str) -> Iterator[str]:
             meantime, or it is out of reach.
     """
     refuse_overwrite(path)
-    mark = f"Run {uuid.uuid4().hex} is writing this folder, or was ended while it did.\n"
-    write_text(join(path, UNFINISHED), mark)
+    mark = _put_mark(path)
     _clear(path)
     try:
         yield path
@@ -168,11 +189,35 @@ def in_place(path: str) -> Iterator[str]:
         raise
 
 
+@contextlib.contextmanager
+def marked(path: str) -> Iterator[bool]:
+    """Marks a remote folder that is going to be written, where no other run has; yields whether none has."""
+    is_first = not exists(join(path, UNFINISHED))
+    mark = _put_mark(path) if is_first else ""
+    try:
+        yield is_first
+    finally:
+        if is_first and _is_marked(path, mark):
+            remove(join(path, UNFINISHED))
+
+
+def _put_mark(path: str) -> str:
+    mark = f"Run {uuid.uuid4().hex} is writing this folder, or was ended while it did.\n"
+    write_text(join(path, UNFINISHED), mark)
+    return mark
+
+
 def remove(path: str) -> None:
     """Removes a file or folder, if there is one."""
     with explained(path), contextlib.suppress(FileNotFoundError):
+        if not is_remote(path):
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            else:
+                os.remove(path)
+            return
         fs, inner = fsspec.core.url_to_fs(path)
-        if is_remote(path) and glob.has_magic(inner):
+        if glob.has_magic(inner):
             _remove_files(fs, fs.find(inner))
         else:
             fs.rm(inner, recursive=True)
@@ -189,6 +234,7 @@ def publish_file(path: str, text: str) -> None:
     if is_remote(path):
         write_text(path, text)  # an object appears when its upload is complete
         return
+    path = os.path.realpath(path)
     with _beside(path) as work:
         file = join(work, os.path.basename(path))
         write_text(file, text)
@@ -212,7 +258,10 @@ def refuse_overwrite(path: str) -> None:
         files = _find(path)
         taken = bool(files) and UNFINISHED not in files
     else:
-        taken = os.path.isfile(path) or (os.path.isdir(path) and bool(os.listdir(path)))
+        if path.startswith("~") and not os.path.exists(path):
+            raise InputError(path, "a path with ~", "one without: a shell replaces it, we do not", "Write it out.")
+        with explained(path):
+            taken = os.path.isfile(path) or (os.path.isdir(path) and bool(os.listdir(path)))
     if taken:
         raise InputError(path, "the output of another run", "a path that is free", "Choose another path or delete it.")
 

@@ -5,11 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from components.common import schema
+from components.common import schema, shapes
 from components.common.errors import InputError
+from components.common.shapes import Maybe, Number, Object, Text
 
 EXAMPLES = 10
 BINS = 10
+LEAVE_OUT = "Leave out previous_metadata this once."
+COUNTS = Object(others=Number(0, whole=True), least=1)
+SHAPE = Object(
+    {
+        "profile": Object({"categories": COUNTS, "revenue_bins": COUNTS._replace(keys=r"-?\d{1,9}")}),
+        "products": Object(others=Object({schema.NAME: Maybe(Text(form=r"(?s).*"))}), least=1),
+    }
+)
 LEAST_SHARE = 1e-4  # stands for a share of 0, whose logarithm does not exist
 
 
@@ -22,7 +31,10 @@ def read_previous(path: str) -> dict[str, Any]:
     metadata = schema.read_metadata(path)
     if "profile" not in metadata:
         found, expected = "no profile", "the metadata.json of a run with a data report"
-        raise InputError(f"{path}, field profile", found, expected, "Leave out previous_metadata this once.")
+        raise InputError(f"{path}, field profile", found, expected, LEAVE_OUT)
+    shapes.expect(path, metadata, SHAPE, LEAVE_OUT)
+    if not sum(metadata["profile"]["revenue_bins"].values()) or not sum(metadata["profile"]["categories"].values()):
+        raise InputError(f"{path}, field profile", "no row", "at least one", LEAVE_OUT)
     return metadata
 
 

@@ -4,6 +4,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Literal
 
 from components.common import beam, progress, schema, storage
+from components.common.claims import claiming
 from components.common.errors import InputError, expect_at_least
 from components.common.examples import SHARDS
 from components.common.feature_config import load as load_config
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
 
+@claiming
 def extract(
     *,
     purchases: str,
@@ -81,7 +83,6 @@ def extract(
     expect_at_least("max_bytes_billed", max_bytes_billed, 0)
     options = beam.options(beam_options) if beam_options else None  # Beam takes seconds to import: not for a wrong path
     _check_reach(purchases, products, output_path, options)
-    storage.refuse_overwrite(output_path)
     described: dict[Table, str] = {"purchases": f"purchases {purchases}", "products": f"products {products}"}
 
     bigquery = {"project": project, "temp_dataset": temp_dataset, "location": location, "labels": labels}

@@ -20,6 +20,7 @@ def evaluator(
     slice_margin: float = 0.05,
     min_coverage: float = 0.01,
     floors: dict = {},  # noqa: B006
+    mix: bool = False,
 ) -> None:
     """Ranks the whole catalogue for every test row, beside baselines and the champion, and decides on promotion.
 
@@ -38,6 +39,7 @@ def evaluator(
         slice_margin: In no slice may Recall clearly be further than this below the champion's.
         min_coverage: The least share of the catalogue that must be in at least one customer's first ten.
         floors: The least Recall in slices, for example {"all": 0.2, "history.explore": 0.02}.
+        mix: The model, or the vocabularies, may be of other examples than these: an old model on new data.
     """
     from components.common import storage
     from components.evaluator.evaluate import REPORT, evaluate
@@ -56,6 +58,7 @@ def evaluator(
         slice_margin=slice_margin,
         min_coverage=min_coverage,
         floors=floors,
+        mix=mix,
     )
     for scorer, figures in document["metrics"].items():
         for name, figure in figures.items():

@@ -4,7 +4,10 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from components.common import progress, storage
+from components.common import lineage, progress, storage
+from components.common.claims import claiming
+from components.common.evaluation import FILE as EVALUATION
+from components.common.evaluation import FORMAT_VERSION
 from components.evaluator import baselines, customers, embedding_map, exhibits, gate, inputs, report, scoring, slices
 from components.evaluator.gate import Thresholds
 from components.evaluator.inputs import Inputs
@@ -12,10 +15,10 @@ from components.evaluator.report import Exhibits
 from components.evaluator.results import Results
 from components.evaluator.scoring import Scored, Scorer
 
-EVALUATION, REPORT = "evaluation.json", "report.html"
-FORMAT_VERSION = 2
+REPORT = "report.html"
 
 
+@claiming
 def evaluate(
     *,
     model: str,
@@ -30,6 +33,7 @@ def evaluate(
     slice_margin: float = 0.05,
     min_coverage: float = 0.01,
     floors: Mapping[str, float] | None = None,
+    mix: bool = False,
 ) -> dict[str, Any]:
     """Measures a model on one split, decides whether it may be promoted, and writes evaluation.json and report.html.
 
@@ -47,6 +51,7 @@ def evaluate(
         min_coverage: The least share of the catalogue that must be in at least one customer's first ten.
         floors: The least Recall in slices, by name: all, history.explore, customers.unseen, "category.Fresh food", …;
             evaluation.json lists them.
+        mix: The model, or the vocabularies, may be of other examples than these: an old model on new data.
 
     Returns:
         evaluation.json as a dict.
@@ -55,9 +60,8 @@ def evaluate(
         InputError: for anything in the inputs that the user can put right; nothing is written.
     """
     started = time.monotonic()
-    storage.refuse_overwrite(output_path)
     thresholds = Thresholds.checked(must_beat, margin, slice_margin, min_coverage, floors or {})
-    found = inputs.read(model, champion, examples, vocabularies, split, ks)
+    found = inputs.read(model, champion, examples, vocabularies, split, ks, mix)
     parts = slices.cut(found, thresholds.floors)
     others, left_out = baselines.build(found)
     thresholds.expect_possible(parts, left_out)
@@ -67,6 +71,7 @@ def evaluate(
         document = {
             "format_version": FORMAT_VERSION,
             "model_version": found.models["model"].version,
+            **found.made_from,
             "split": split,
             **found.facts(),
             "verdict": gate.verdict(results, thresholds),
@@ -74,6 +79,7 @@ def evaluate(
             "baselines_left_out": left_out,
             "timing": {"seconds": round(time.monotonic() - started, 3)},
         }
+    document = lineage.sealed(document)
     with progress.step("Writing the report"):
         page = report.render(document, _exhibits(found, scored))
     with storage.publish(output_path, EVALUATION) as work:

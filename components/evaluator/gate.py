@@ -1,14 +1,17 @@
 """The gate: may this model take the place of the one in production? Every reason in words."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from components.common import evaluation
 from components.common.bootstrap import Interval
 from components.common.errors import InputError, expect_at_least, expect_choice
+from components.common.evaluation import BASELINE, CHAMPION, CHAMPION_SLICES, COVERAGE, FEWEST_CUSTOMERS, FLOOR, NONE
 from components.evaluator.results import ALL, Results
-from components.evaluator.slices import FEWEST_CUSTOMERS, Slice
+from components.evaluator.slices import Slice
 
-BEST, NONE = "best", "none"
+BEST = "best"
 BASELINES = ("popularity", "popularity_by_city", "personal_frequency", "ease")
 
 
@@ -51,11 +54,18 @@ class Thresholds(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """One condition: whether it holds, and the sentence that says why."""
+    """One condition: whether it holds, the sentence that says why, and the figures that it follows from.
+
+    Attributes:
+        measured: None where there was nothing to measure.
+        least: What it must reach; see `evaluation.holds`.
+    """
 
     rule: str
     passed: bool
     text: str
+    measured: float | None
+    least: float
 
 
 def verdict(results: Results, thresholds: Thresholds) -> dict[str, Any]:
@@ -86,26 +96,29 @@ def verdict(results: Results, thresholds: Thresholds) -> dict[str, Any]:
 def _champion(results: Results, margin: float) -> Reason:
     metric = results.watched
     difference = results.difference("model", "champion", metric)
-    passed = difference.low >= -margin and _enough(results)
+    passed = _holds(results, CHAMPION, difference.low, -margin)
     text = (
         f"{_name(metric)} is {_of(results, 'model', metric)}, the champion's on the same purchases "
         f"{_of(results, 'champion', metric)}: the difference is {_signed(difference)}, "
         f"{'within' if passed else 'not within'} the margin of {margin:g}{_too_few(results)}."
     )
-    return Reason("champion", passed, text)
+    return Reason(CHAMPION, passed, text, _finite(difference.low), -margin)
 
 
 def _champion_slices(results: Results, margin: float) -> Reason:
-    worse, judged = [], 0
+    worse, ends = [], []
     for number, part in enumerate(results.slices, 1):
         if not part.small:
-            judged += 1
             there = results.difference("model", "champion", results.watched, number)
+            ends.append(there.high)
             if there.high < -margin:
                 worse.append(f"{part.label} {_signed(there)}")
+    least_end = min((end for end in ends if math.isfinite(end)), default=None)
     below = f"clearly more than {margin:g} below the champion in {_name(results.watched)}"
-    text = f"None of the {judged} slices that are large enough to tell is {below}."
-    return Reason("champion_slices", not worse, f"These slices are {below}: {'; '.join(worse)}." if worse else text)
+    text = f"None of the {len(ends)} slices that are large enough to tell is {below}."
+    if worse:
+        text = f"These slices are {below}: {'; '.join(worse)}."
+    return Reason(CHAMPION_SLICES, not worse, text, least_end, -margin)
 
 
 def _floor(results: Results, key: str, floor: float) -> Reason:
@@ -113,12 +126,13 @@ def _floor(results: Results, key: str, floor: float) -> Reason:
     where = "over all purchases" if key == ALL else f"in the slice {key}"
     measured = results.interval("model", results.watched, number)
     if measured is None:
-        return Reason("floor", True, f"There is no purchase {where}, so its floor of {floor:g} says nothing.")
-    passed = measured.value >= floor
+        return Reason(
+            FLOOR, True, f"There is no purchase {where}, so its floor of {floor:g} says nothing.", None, floor
+        )
+    passed = _holds(results, FLOOR, measured.value, floor)
     than = "not below" if passed else "below"
-    return Reason(
-        "floor", passed, f"{_name(results.watched)} {where} is {measured.value:.3f}, {than} its floor of {floor:g}."
-    )
+    text = f"{_name(results.watched)} {where} is {measured.value:.3f}, {than} its floor of {floor:g}."
+    return Reason(FLOOR, passed, text, measured.value, floor)
 
 
 def _baseline(results: Results, name: str) -> Reason:
@@ -126,29 +140,35 @@ def _baseline(results: Results, name: str) -> Reason:
     names = results.baselines if name == BEST else [name]
     differences = {one: results.difference("model", one, metric) for one in names}
     name = min(differences, key=lambda one: differences[one].low)
-    passed = differences[name].low > 0 and _enough(results)
+    passed = _holds(results, BASELINE, differences[name].low, 0)
     text = (
         f"{_name(metric)} {'beats' if passed else 'does not clearly beat'} the baseline {name.replace('_', ' ')}, "
         f"which reaches {_of(results, name, metric)}: the difference is {_signed(differences[name])}"
         f"{_too_few(results)}."
     )
-    return Reason("baseline", passed, text)
+    return Reason(BASELINE, passed, text, _finite(differences[name].low), 0)
 
 
 def _coverage(results: Results, least: float) -> Reason:
     measured = results.expect("model", results.coverage).value
-    passed = measured >= least
+    passed = _holds(results, COVERAGE, measured, least)
     asked = f"{'at least' if passed else 'less than'} the {least:.1%} asked for"
     of = f"the first ten of at least one of {results.listed:,} customers"
-    return Reason("coverage", passed, f"{measured:.1%} of the catalogue is in {of}, {asked}.")
+    return Reason(COVERAGE, passed, f"{measured:.1%} of the catalogue is in {of}, {asked}.", measured, least)
 
 
-def _enough(results: Results) -> bool:
-    return results.customers >= FEWEST_CUSTOMERS
+def _holds(results: Results, rule: str, measured: float, least: float) -> bool:
+    return evaluation.holds(rule, _finite(measured), least, results.customers >= FEWEST_CUSTOMERS)
+
+
+def _finite(value: float) -> float | None:
+    """The value; None for NaN, which a file of JSON cannot hold."""
+    return value if math.isfinite(value) else None
 
 
 def _too_few(results: Results) -> str:
-    return "" if _enough(results) else f", but {results.customers} customers are too few to tell"
+    is_enough = results.customers >= FEWEST_CUSTOMERS
+    return "" if is_enough else f", but {results.customers} customers are too few to tell"
 
 
 def _of(results: Results, scorer: str, metric: str) -> str:

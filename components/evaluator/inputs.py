@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from components.common import examples as shards
-from components.common import outputs, progress, schema, staging, storage
+from components.common import lineage, outputs, progress, saved_models, schema, staging, storage
 from components.common.errors import InputError
 from components.common.ranking import NOT_IN_CATALOGUE
 from components.common.vocabularies import purchases_of, read_vocabularies, require
@@ -29,6 +29,7 @@ class Inputs(NamedTuple):
     metadata: dict[str, Any]  # metadata.json
     training_customers: int
     known_splits: tuple[str, ...]  # those whose purchases the model and the baselines know
+    made_from: dict[str, Any]  # of evaluation.json
 
     @property
     def catalogue(self) -> list[str]:
@@ -78,7 +79,9 @@ class Inputs(NamedTuple):
         return found
 
 
-def read(model: str, champion: str, examples: str, vocabularies: str, split: str, ks: Sequence[int]) -> Inputs:
+def read(
+    model: str, champion: str, examples: str, vocabularies: str, split: str, ks: Sequence[int], mix: bool = False
+) -> Inputs:
     """Reads everything, and before the purchases checks what can be checked without them.
 
     Args:
@@ -87,6 +90,7 @@ def read(model: str, champion: str, examples: str, vocabularies: str, split: str
         vocabularies: vocabularies.json of the VocabBuilder.
         split: The split to rank.
         ks: Cut-offs, which must lie within the model's catalogue.
+        mix: The model or the vocabularies may be of other examples.
 
     Raises:
         InputError: something is missing, damaged, or does not belong together.
@@ -103,6 +107,7 @@ def read(model: str, champion: str, examples: str, vocabularies: str, split: str
         _expect_in_vocabulary(loaded["model"].catalogue, known, vocabularies)
         metadata_path = storage.join(examples, schema.METADATA)
         metadata = schema.read_metadata(metadata_path)
+        made_from = _made_from(folders["model"], loaded["model"], examples, vocabularies, mix)
         for name, one in loaded.items():
             _expect_columns(folders[name], one, metadata["schema"])
             _expect_later(split, folders[name], one)
@@ -127,7 +132,18 @@ def read(model: str, champion: str, examples: str, vocabularies: str, split: str
     for name, vectors in embedded.items():
         in_training = purchases_of(features, vocabularies, [str(product) for product in vectors.catalogue])
         scorers[name] = vectors.scorer(rows, in_training + later.sold(vectors.catalogue))
-    return Inputs(rows, before, loaded, embedded, scorers, metadata, len(tokens), splits)
+    return Inputs(rows, before, loaded, embedded, scorers, metadata, len(tokens), splits, made_from)
+
+
+def _made_from(path: str, model: Model, examples: str, vocabularies: str, mix: bool) -> dict[str, Any]:
+    """`made_from` of evaluation.json; refuses, unless `mix`, what is of other examples. A champion may always be."""
+    of_examples, _ = lineage.read(storage.join(examples, schema.METADATA), "the metadata.json of the examples")
+    of_vocabularies = lineage.vocabularies_of(vocabularies, of_examples, mix)
+    where = storage.join(path, saved_models.METADATA)
+    lineage.expect(where, model.metadata, mix, examples=of_examples, vocabularies=of_vocabularies)
+    return lineage.made_from(
+        model=model.version, examples=of_examples.fingerprint, vocabularies=of_vocabularies.fingerprint
+    )
 
 
 def _sold_now(name: str, folder: str, model: Model, metadata: dict[str, Any]) -> list[str]:

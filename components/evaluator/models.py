@@ -6,6 +6,7 @@ import numpy as np
 
 from components.common import queries as query_models
 from components.common import saved_models, schema
+from components.common.model_metadata import expect_files
 from components.common.own_terms import OwnTerms
 from components.common.ranking import embedding_scores
 from components.evaluator import data
@@ -59,10 +60,12 @@ def load(folder: str) -> Model:
     """Reads a local model folder.
 
     Raises:
-        InputError: it is not there, or cannot be read.
+        InputError: it is not there, cannot be read, or holds files of another model.
     """
+    metadata = saved_models.read_metadata(folder)
+    expect_files(folder, metadata)
     return Model(
-        saved_models.read_metadata(folder),
+        metadata,
         saved_models.SavedModel(folder, saved_models.QUERY_MODEL),
         saved_models.SavedModel(folder, saved_models.CANDIDATE_MODEL),
     )

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from components.common import page, schema
+from components.common.evaluation import FEWEST_CUSTOMERS
 from components.evaluator import findings, labels, tables
 from components.evaluator.embedding_map import ProductMap
 from components.evaluator.plots import curves, products
-from components.evaluator.slices import FEWEST_CUSTOMERS, FEWEST_ROWS
+from components.evaluator.slices import FEWEST_ROWS
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 COMPARED = ("recall_10", "recall_100")  # in the slices, unless the evaluation compares by others
@@ -98,8 +99,8 @@ def _towers(config: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "name": f"{name.capitalize()} tower",
-            "layers": " → ".join(str(width) for width in tower["layers"]),
-            "features": [_feature(entry) for entry in tower["features"]],
+            "layers": " → ".join(str(width) for width in tower.get("layers", [])),
+            "features": [_feature(entry) for entry in tower.get("features", [])],
         }
         for name, tower in config.items()
     ]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from components.common import schema
+from components.common.evaluation import FEWEST_CUSTOMERS
 from components.common.ranking import NOT_IN_CATALOGUE
 from components.evaluator.data import Split
 from components.evaluator.inputs import Inputs
@@ -13,7 +14,7 @@ from components.evaluator.scoring import popularity_tenth
 
 LARGEST = 12  # categories and cities that are listed by name
 OTHERS = "(others)"  # the name of the slice of all that are not listed
-FEWEST_ROWS, FEWEST_CUSTOMERS = 100, 30  # below, an interval is too rough to lean on
+FEWEST_ROWS = 100  # below, an interval is too rough to lean on, as it is below FEWEST_CUSTOMERS
 FEW, SOME = 5, 20  # training purchases, of a customer or a product
 
 GROUPS = {

@@ -23,6 +23,7 @@ def exporter(
     index_name: str = "",
     index_endpoint_name: str = "",
     staging: str = "",
+    mix: bool = False,
 ) -> None:
     """Builds the served model from the Trainer's towers, proves it on the test split, and releases it.
 
@@ -46,6 +47,7 @@ def exporter(
         index_name: Display name of the Vector Search index that gets the embeddings; "" fills none.
         index_endpoint_name: Display name of the index endpoint; "" deploys the index nowhere.
         staging: gs://BUCKET/PATH to copy a release to that is in no bucket.
+        mix: The model may be of other examples than these: an old model on new data.
     """
     from components.exporter.export import export
     from components.exporter.vertex.publish import publish
@@ -54,11 +56,12 @@ def exporter(
 
     folder = location(release)
     # A retry of a task whose release was made, but not sent, goes on with that release.
-    document = finished(folder, location(model)) or export(
+    document = finished(folder, location(model), location(evaluation)) or export(
         model=location(model),
         examples=location(examples),
         evaluation=location(evaluation),
         output_path=folder,
+        mix=mix,
     )
     promoted = document["verdict"]["promote"]
     metrics.log_metric("promoted", int(promoted))

@@ -1,29 +1,42 @@
 """Exporter: proves the trained model against its own towers and writes `release/`, what production loads."""
 
 import contextlib
-import hashlib
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from components.common import checksums, lineage, outputs, progress, queries, saved_models, schema, staging, storage
+from components.common import evaluation as evaluations
 from components.common import examples as shards
-from components.common import outputs, progress, queries, saved_models, schema, staging, storage
+from components.common.claims import claiming
 from components.common.errors import InputError
+from components.common.lineage import Source
+from components.common.model_metadata import expect_files
+from components.common.release import FILE as RELEASE
+from components.common.release import FORMAT_VERSION
 from components.exporter import approximate, embeddings, vector_index, verify, warmup
 from components.exporter import catalogue as catalogues
 from components.exporter.signatures import FROM_HISTORY, OF_CUSTOMERS, OF_PRODUCTS
 
-RELEASE = "release.json"
-FORMAT_VERSION, EVALUATION_VERSION = 3, 2
 WARM_ROWS = 8  # of the larger ones among the warm-up requests
 
 
-def export(*, model: str, examples: str, evaluation: str, output_path: str) -> dict[str, Any]:
+class Verified(NamedTuple):
+    """What the proof found: what was compared, the figures, and the towers' embeddings of queries and catalogue."""
+
+    result: dict[str, Any]
+    figures: dict[str, Any]
+    queries: np.ndarray
+    candidates: np.ndarray
+
+
+@claiming
+def export(*, model: str, examples: str, evaluation: str, output_path: str, mix: bool = False) -> dict[str, Any]:
     """Builds and proves the served model and writes saved_model/, embeddings/, index.json and release.json.
 
     Where the evaluation's verdict is no, release.json alone is written, with the verdict: nothing that could be served.
@@ -33,6 +46,7 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
         examples: examples/ of the DataExtractor; the customers of its test split are the proof.
         evaluation: evaluation/ of the Evaluator, for this model.
         output_path: Where the folder release/ goes.
+        mix: The model may be of other examples than these: an old model on new data.
 
     Returns:
         release.json as a dict.
@@ -41,8 +55,7 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
         InputError: for anything in the inputs that the user can put right, and where the served
             model does not answer as its towers and the evaluation say; nothing is written.
     """
-    storage.refuse_overwrite(output_path)
-    measured, source = _read_evaluation(evaluation), outputs.resolved(model)
+    measured, source = evaluations.read(evaluation), outputs.resolved(model)
     with contextlib.ExitStack() as stack:
         model, examples = (stack.enter_context(staging.staged(path)) for path in (source, examples))
         metadata = saved_models.read_metadata(model)
@@ -53,14 +66,16 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
                 f"{metadata['model_version']}, the version of {model}",
                 "Run the Evaluator on this model.",
             )
+        expect_files(model, metadata)
         release = {
             "format_version": FORMAT_VERSION,
             "model_version": metadata["model_version"],
             "model": source,
+            **_made_from(source, metadata, evaluation, measured, examples, mix),
             "verdict": measured["verdict"],
-            "metrics": measured["metrics"]["model"],
         }
         if not measured["verdict"]["promote"]:
+            release = lineage.sealed(release)
             work = stack.enter_context(storage.publish(output_path, RELEASE))
             storage.write_json(storage.join(work, RELEASE), release)
             return release
@@ -69,7 +84,7 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
             with progress.step("Building the served model"):
                 _build(model, examples, storage.join(work, saved_models.RETRIEVAL_MODEL), metadata["catalogue"])
             with progress.step("Proving it"):
-                verification, embedded, candidates = verified()
+                verification, release["metrics"], embedded, candidates = verified()
         with progress.step("Writing what Vector Search reads"):
             products = schema.read_metadata(storage.join(examples, schema.METADATA))["products"]
             os.mkdir(storage.join(work, "embeddings"))
@@ -83,37 +98,27 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str) -> d
             "verification": verification,
             "embeddings": {"products": len(candidates), "dimensions": candidates.shape[1]},
             "approximate_search": found,
-            "files": _files(work),
+            "files": checksums.of(work),
         }
+        release = lineage.sealed(release)
         storage.write_json(storage.join(work, RELEASE), release)
     return release
 
 
-def _read_evaluation(folder: str) -> dict[str, Any]:
-    path = storage.join(folder, "evaluation.json")
-    measured = storage.read_json(path, "the evaluation.json of the Evaluator")
-    schema.expect_version(path, measured, EVALUATION_VERSION, "Evaluator")
-    again = "Run the Evaluator again."
-    for field in ("model_version", "verdict", "metrics"):
-        if not measured.get(field):
-            raise InputError(f"{path}, field {field}", "nothing", f"the {field}", again)
-    if measured.get("split") != "test":
-        found = repr(measured.get("split"))
-        raise InputError(f"{path}, field split", found, "test, which training has not seen", again)
-    promote, passed = _verdict(measured["verdict"])
-    if promote is not passed:  # any other text would count as a yes
-        raise InputError(f"{path}, field verdict.promote", repr(promote), "true where all reasons passed", again)
-    if not isinstance(measured["metrics"], dict) or not measured["metrics"].get("model"):
-        raise InputError(f"{path}, field metrics", "no figures of the model", "those of the model", again)
-    return measured
-
-
-def _verdict(verdict: Any) -> tuple[Any, bool]:
-    """What the verdict says, and what its reasons say."""
-    try:
-        return verdict["promote"], all(reason["passed"] is True for reason in verdict["reasons"])
-    except (KeyError, TypeError):
-        return verdict, False
+def _made_from(
+    model: str, metadata: dict[str, Any], evaluation: str, measured: dict[str, Any], examples: str, mix: bool
+) -> dict[str, Any]:
+    """`made_from` of release.json; refuses an evaluation of another model or of other examples, whatever `mix`."""
+    of_examples, _ = lineage.read(storage.join(examples, schema.METADATA), "the metadata.json of the examples")
+    of_model = Source(metadata["model_version"], storage.join(model, saved_models.METADATA))
+    path = storage.join(evaluation, evaluations.FILE)
+    lineage.expect(path, measured, model=of_model, examples=of_examples)
+    lineage.expect(of_model.path, metadata, mix, examples=of_examples)
+    return lineage.made_from(
+        model=of_model.fingerprint,
+        evaluation=measured.get("fingerprint", ""),
+        examples=of_examples.fingerprint,
+    )
 
 
 def _build(model: str, examples: str, output: str, catalogue: list[str]) -> None:
@@ -147,10 +152,10 @@ def _build(model: str, examples: str, output: str, catalogue: list[str]) -> None
 @contextlib.contextmanager
 def _verifier(
     model: str, examples: str, evaluation: str, release: str, output_path: str
-) -> Iterator[Callable[[], tuple[dict[str, Any], np.ndarray, np.ndarray]]]:
+) -> Iterator[Callable[[], Verified]]:
     """Starts verify.py in a fresh process, which gets ready while the release is built.
 
-    Yields a function for when it is built: it returns the result, and the towers' embeddings of queries and candidates.
+    Yields a function for when it is built.
     """
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     local = evaluation if storage.is_remote(evaluation) else os.path.abspath(evaluation)
@@ -168,7 +173,7 @@ def _verifier(
         stack.enter_context(process)
         stack.callback(process.kill)  # where the release cannot be built
 
-        def verified() -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+        def verified() -> Verified:
             _, said = process.communicate("built\n")
             if process.returncode:
                 raise RuntimeError(f"verification ended with exit code {process.returncode}:\n{said[-4000:]}")
@@ -176,18 +181,8 @@ def _verifier(
             if "error" in result:
                 where, *rest = result["error"]
                 raise InputError(where.replace(os.path.abspath(release), output_path), *rest)  # which nobody will find
-            towers = (np.load(storage.join(folder, name)) for name in (verify.QUERIES, verify.CANDIDATES))
-            return result, *towers
+            figures = storage.read_json(storage.join(folder, verify.FIGURES), "the figures of the release")
+            queries, candidates = (np.load(storage.join(folder, name)) for name in (verify.QUERIES, verify.CANDIDATES))
+            return Verified(result, figures, queries, candidates)
 
         yield verified
-
-
-def _files(folder: str) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of every file, by path in the folder."""
-    paths = sorted(os.path.join(root, name) for root, _, names in os.walk(folder) for name in names)
-    files = {}
-    for path in paths:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        files[os.path.relpath(path, folder)] = {"bytes": os.path.getsize(path), "sha256": digest}
-    return files

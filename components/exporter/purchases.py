@@ -21,6 +21,7 @@ class Purchases(NamedTuple):
     query: np.ndarray  # int64 [R], the query of each purchase
     target: np.ndarray  # int64 [R], the place of its product in the catalogue, or ranking.NOT_IN_CATALOGUE
     customers: np.ndarray  # bytes [U], a customer of each query
+    customer: np.ndarray  # int64 [R], the customer of each purchase, numbered as the Evaluator does
 
     def names(self, queries: slice | np.ndarray) -> list[str]:
         """What errors call queries."""
@@ -46,6 +47,7 @@ def read(examples: str, columns: dict[str, str], catalogue: np.ndarray) -> Purch
         query=query,
         target=_places(rows[schema.PRODUCT], pa.array(catalogue, pa.int64())),
         customers=rows[schema.CUSTOMER][first],
+        customer=saved_models.distinct({schema.CUSTOMER: rows[schema.CUSTOMER]})[1],
     )
 
 

@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 
 from components.common import ranking
+from components.common.bootstrap import Bootstrap
 from components.common.errors import InputError
 from components.common.queries import Queries
 from components.exporter.lists import OWN_TOLERANCE, TOLERANCE
 
+FIGURES = "figures"
 EXACT = 1e-12  # what the mean over rows may differ by
 BLOCK_BYTES = 32 << 20
 
@@ -20,7 +22,8 @@ def compare(
     candidates: np.ndarray,
     query: np.ndarray,
     target: np.ndarray,
-) -> dict[str, float]:
+    customer: np.ndarray | None = None,
+) -> dict[str, Any]:
     """Ranks every purchase as the Evaluator does.
 
     The figures are equal where both ran on one kind of machine. Another kind adds the towers' float32 sums up in
@@ -32,9 +35,11 @@ def compare(
         figures: Its metrics.model: {"recall_10": {"value": …}, …}.
         queries, candidates: The release's: embeddings of U queries, perhaps with own terms, and float32 [N, D].
         query, target: int64 [R], of each purchase; the target may be NOT_IN_CATALOGUE.
+        customer: int64 [R], of each purchase, as the Evaluator numbers them.
 
     Returns:
-        {"recall_10": …, …, "max_recall_difference": …}.
+        {"recall_10": …, …, "max_recall_difference": …}; with customers also FIGURES, {"recall_10": {"value", "low",
+        "high"}, …}, what the Evaluator says of this release.
 
     Raises:
         InputError: a figure that is missing, or not that of these embeddings.
@@ -45,7 +50,8 @@ def compare(
         raise InputError(f"{path}, field metrics.model", "no Recall", "recall_K for some K", again)
     scores = ranking.embedding_scores(queries.embeddings, candidates, queries.own)
     better, tied = ranking.count_better(scores, query, target, candidates=len(candidates))
-    result = {name: float(ranking.recall(better, tied, int(name.removeprefix("recall_"))).mean()) for name in recalls}
+    hits = {name: ranking.recall(better, tied, int(name.removeprefix("recall_"))) for name in recalls}
+    result: dict[str, Any] = {name: float(hit.mean()) for name, hit in hits.items()}
     differing = [name for name, measured in recalls.items() if not abs(measured - result[name]) <= EXACT]
     if differing:
         least, most, alike = _rounding(queries, candidates, query, target)
@@ -61,6 +67,9 @@ def compare(
                     "Nothing is released. Run the Evaluator on this model and these examples.",
                 )
     result["max_recall_difference"] = max(abs(measured - result[name]) for name, measured in recalls.items())
+    if customer is not None:
+        bootstrap = Bootstrap(int(customer.max()) + 1)
+        result[FIGURES] = {name: bootstrap.mean(hit, customer).as_dict() for name, hit in hits.items()}
     return result
 
 

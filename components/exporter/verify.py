@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from components.common import evaluation as evaluations
 from components.common import queries as query_models
 from components.common import saved_models, schema, storage
 from components.common.errors import InputError
@@ -23,13 +24,14 @@ from components.exporter.purchases import Purchases
 from components.exporter.signatures import CANDIDATE_EMBEDDING, QUERY_EMBEDDING, RECOMMEND
 
 RESULT, QUERIES, CANDIDATES = "verification.json", "queries.npy", "candidates.npy"
+FIGURES = "figures.json"
 EMBEDDING_TOLERANCE = 1e-6  # of a number, as a share of the largest of its embedding where that is above 1
 MOST_LISTS = 10_000  # queries whose lists are compared; of more, some of all parts
 
 
 def verify(
     model: str, examples: str, evaluation: str, release: str, built: Callable[[], None] = lambda: None
-) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray, dict[str, Any]]:
     """Compares a release with the Trainer's towers, the Evaluator's Recall and the purchases.
 
     Args:
@@ -41,7 +43,7 @@ def verify(
 
     Returns:
         What was compared, as numbers (see README, "The release"); the towers' embeddings of the test split's queries,
-        float32 [U, D], and of the catalogue [N, D].
+        float32 [U, D], and of the catalogue [N, D]; the figures of the release, as evaluation.json has them.
 
     Raises:
         InputError: naming the first customer, purchase or product that differs.
@@ -57,11 +59,13 @@ def verify(
     listed = answers.some(len(queries.embeddings), MOST_LISTS)
     proof = Proof(served, test, catalogue, queries, listed)
     embedded, candidates, difference = _embeddings(proof)
+    recalls = _recalls(test, evaluation, embedded, candidates)
+    figures = recalls.pop(recall.FIGURES)
     result = {
         "purchases": len(test.query),
         "queries": len(queries.embeddings),
         "max_embedding_difference": difference,
-        **_recalls(test, evaluation, embedded, candidates),
+        **recalls,
         "k": answers.default_k(served, catalogue),
         "tolerance": TOLERANCE,
         "lists": len(listed),
@@ -73,7 +77,7 @@ def verify(
         **_warmed(served),
         "mismatches": 0,
     }
-    return result, queries.embeddings, catalogue.embeddings
+    return result, queries.embeddings, catalogue.embeddings, figures
 
 
 def _embeddings(proof: Proof) -> tuple[Queries, np.ndarray, float]:
@@ -108,14 +112,19 @@ def _difference(
     return float(np.abs(found - expected).max())
 
 
-def _recalls(test: Purchases, evaluation: str, queries: Queries, candidates: np.ndarray) -> dict[str, float]:
+def _recalls(test: Purchases, evaluation: str, queries: Queries, candidates: np.ndarray) -> dict[str, Any]:
     """The Evaluator's Recall, from embeddings that the release computed."""
-    path = storage.join(evaluation, "evaluation.json")
-    document = storage.read_json(path, "the evaluation.json of the Evaluator")
-    if document.get("rows") != len(test.query):
-        found, expected = repr(document.get("rows")), f"{len(test.query)}, the purchases of the test split"
-        raise InputError(f"{path}, field rows", found, expected, "Run the Evaluator on these examples.")
-    return recall.compare(path, document["metrics"]["model"], queries, candidates, test.query, test.target)
+    path, document = storage.join(evaluation, evaluations.FILE), evaluations.read(evaluation)
+    for field, what, count in (
+        ("rows", "purchases", len(test.query)),
+        ("customers", "customers", int(test.customer.max()) + 1),
+    ):
+        found = document.get(field, count)
+        if found != count:
+            expected = f"{count}, the {what} of the test split"
+            raise InputError(f"{path}, field {field}", repr(found), expected, "Run the Evaluator on these examples.")
+    figures = document["metrics"]["model"]
+    return recall.compare(path, figures, queries, candidates, test.query, test.target, test.customer)
 
 
 def _warmed(served: saved_models.SavedModel) -> dict[str, int]:
@@ -142,9 +151,10 @@ def _built() -> None:
 
 
 def main(model: str, examples: str, evaluation: str, release: str, output: str) -> None:
-    """Writes into the folder `output`: verification.json, or in it what is wrong, and the towers' embeddings."""
+    """Writes into the folder `output`: verification.json, or in it what is wrong; figures; the towers' embeddings."""
     try:
-        result, queries, candidates = verify(model, examples, evaluation, release, _built)
+        result, queries, candidates, figures = verify(model, examples, evaluation, release, _built)
+        storage.write_json(storage.join(output, FIGURES), figures)
         np.save(storage.join(output, QUERIES), queries)
         np.save(storage.join(output, CANDIDATES), candidates)
     except InputError as error:

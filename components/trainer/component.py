@@ -31,6 +31,7 @@ def trainer(
     refit: bool = False,
     ablate: bool = False,
     ablation_seeds: int = 3,
+    mix: bool = False,
 ):
     """Trains the two-tower retrieval model on all GPUs of the machine.
 
@@ -61,6 +62,7 @@ def trainer(
         refit: Train once more on train and validation together, for as many epochs as were best.
         ablate: Train again without category, subcategory and their crosses, and say what difference they make.
         ablation_seeds: How many seeds to compare, with and without them.
+        mix: The vocabularies may be of other examples than these.
     """
     from components.images import location, run_folder
     from trainer_image.options import Options
@@ -94,6 +96,7 @@ def trainer(
         refit=refit,
         ablate=ablate,
         ablation_seeds=ablation_seeds,
+        mix=mix,
     )
     document = train(options)
     measured = document["metrics"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from components.common import beam as beam_runs
 from components.common import examples as example_files
 from components.common import progress, schema, staging, storage
+from components.common.claims import claiming_file
 from components.common.errors import InputError
 from components.common.feature_config import FeatureConfig, IdFeature, NumericFeature, TextFeature
 from components.common.feature_config import load as load_config
@@ -24,6 +25,7 @@ BATCH = 32_768  # rows: the larger, the fewer distinct values there are in all b
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no CUDA notes on a CPU machine
 
 
+@claiming_file
 def build_vocabularies(
     *, examples: str, output_path: str, feature_config: str = FEATURE_CONFIG, beam_options: str = ""
 ) -> dict[str, Any]:
@@ -45,7 +47,6 @@ def build_vocabularies(
     """
     columns = read_columns(load_config(feature_config))
     options = beam_runs.options(beam_options)
-    storage.refuse_overwrite(output_path)
     expected = schema.read_metadata(storage.join(examples, schema.METADATA))["splits"]["train"]["rows"]
     shards = example_files.shards(storage.join(examples, "train"))
     with _scratch(output_path, options) as scratch, progress.shown("Counting tokens", expected):

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from components.common import storage
+from components.common import shapes, storage
+from components.common.shapes import Object, Text
 
 FILE = "published.json"
+SHAPE = Object(others=Object(others=Text("a name")))
 
 
 class Journal:
@@ -19,11 +21,18 @@ class Journal:
 
     def __init__(self, folder: str, parent: str):
         self.path, self.parent = storage.join(folder, FILE), parent
-        document = storage.read_json(self.path, "a record of what was published") if storage.exists(self.path) else {}
-        self.facts: dict[str, Any] = document.get(parent, {})
+        self.facts: dict[str, Any] = self._read().get(parent, {})
 
     def note(self, **facts: Any) -> None:
         """Adds facts; None takes one away."""
-        everything = storage.read_json(self.path, "such a record") if storage.exists(self.path) else {}
+        everything = self._read()
         self.facts = {key: value for key, value in {**self.facts, **facts}.items() if value is not None}
         storage.write_json(self.path, {**everything, self.parent: self.facts})
+
+    def _read(self) -> dict[str, Any]:
+        if not storage.exists(self.path):
+            return {}
+        document = storage.read_json(self.path, "a record of what was published")
+        remedy = "Correct it, or delete the file: what is on Vertex AI is found by its labels too."
+        shapes.expect(self.path, document, SHAPE, remedy)
+        return document

@@ -7,14 +7,16 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import Any
 
-from components.common import checks, outputs, schema, storage
+from components.common import checks, checksums, lineage, outputs, schema, storage
+from components.common import evaluation as evaluations
+from components.common import release as releases
 from components.common.errors import InputError
-from components.exporter.export import FORMAT_VERSION, RELEASE
+from components.common.release import EXPORT_AGAIN, FORMAT_VERSION
+from components.common.release import FILE as RELEASE
 from components.exporter.vertex import journal
 
 FINGERPRINT = "fingerprint.pb"
 SAVED_MODEL, EMBEDDINGS, INDEX = "saved_model", "embeddings", "index.json"
-EXPORT_AGAIN = "Run the Exporter again."
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Release:
         """What marks everything that is made of this release."""
         return {"model-version": label(self.model_version), "release": self.digest}
 
+    def files_in(self, folder: str) -> dict[str, dict[str, Any]]:
+        """Size and SHA-256 of the files in one of its folders, by their paths there."""
+        files = self.document["files"].items()
+        return {name.removeprefix(f"{folder}/"): facts for name, facts in files if name.startswith(f"{folder}/")}
+
     def path(self, name: str) -> str:
         return storage.join(self.folder, name)
 
@@ -62,33 +69,39 @@ def read(folder: str) -> Release:
         InputError: no release, one of another format, or one that the gate did not let pass, with its reasons.
     """
     path = storage.join(folder, RELEASE)
-    document = storage.read_json(path, "the release.json of the Exporter")
+    document = releases.read(path)
     schema.expect_version(path, document, FORMAT_VERSION, "Exporter")
-    for field in ("model_version", "verdict", "metrics"):
-        if not document.get(field):
-            raise InputError(f"{path}, field {field}", "nothing", f"the {field}", EXPORT_AGAIN)
     expect_promoted(path, document)
-    for field in ("files", "embeddings"):
+    for field in ("model_version", "metrics", "files", "embeddings"):
         if not document.get(field):
             raise InputError(f"{path}, field {field}", "nothing", f"the {field} of the release", EXPORT_AGAIN)
     return Release(folder.rstrip("/"), document)
 
 
-def finished(folder: str, model: str) -> dict[str, Any] | None:
-    """release.json of the release that is there already, made of the same model by an earlier attempt; else None."""
+def finished(folder: str, model: str, evaluation: str = "") -> dict[str, Any] | None:
+    """release.json of the release that is there already, made of the same by an earlier attempt; else None.
+
+    Args:
+        folder: The release's.
+        model: The model's.
+        evaluation: The evaluation's; "" where only the model is compared.
+    """
     path = storage.join(folder, RELEASE)
     if not storage.exists(path):
         return None
-    document = storage.read_json(path, "the release.json of the Exporter")
+    document = releases.read(path)
     is_same = (document.get("format_version"), document.get("model")) == (FORMAT_VERSION, outputs.resolved(model))
+    said = document.get(lineage.MADE_FROM, {}).get(lineage.EVALUATION)
+    if is_same and evaluation and said and said != evaluations.read(evaluation).get("fingerprint"):
+        return None
     return document if is_same else None
 
 
 def expect_promoted(path: str, document: dict[str, Any]) -> None:
     """Raises InputError with the gate's reasons where its verdict is not yes."""
     verdict = document["verdict"]
-    if not isinstance(verdict, dict) or verdict.get("promote") is not True:
-        found = refusal(verdict) if isinstance(verdict, dict) else repr(verdict)
+    if verdict["promote"] is not True:
+        found = refusal(verdict)
         remedy = "Nothing is sent. Train a better model, or change the gate's limits if they are wrong."
         raise InputError(f"{path}, field verdict", f"a no: {found}", "a yes of the gate", remedy)
 
@@ -121,6 +134,7 @@ def in_bucket(release: Release, staging: str) -> Release:
     target = storage.join(staging, f"{label(release.model_version)}-{release.digest}")
     copy = replace(release, folder=target)
     if not storage.exists(copy.path(RELEASE)):
+        checksums.expect(release.folder, release.document["files"], RELEASE, EXPORT_AGAIN)
         with storage.publish(target, RELEASE) as work:
             shutil.copytree(release.folder, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns(journal.FILE))
     return copy

@@ -5,7 +5,7 @@ from typing import Any
 from components.common import storage
 from components.common.errors import InputError
 from components.common.google import SECONDS, Where, sentences
-from components.exporter.export import RELEASE
+from components.common.release import FILE as RELEASE
 from components.exporter.vertex import calls, endpoint, vector_search, versions
 from components.exporter.vertex import release as releases
 from components.exporter.vertex.vector_search import Search

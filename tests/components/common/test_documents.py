@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from components.common import documents
-from components.common.documents import DocumentError
+from components.common import documents, strict_json
+from components.common.strict_json import DocumentError
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n" for level in range(1, 12)
@@ -94,18 +94,18 @@ def test_what_is_not_is_said_in_words(text: str, words: str) -> None:
 )
 def test_an_artifact_that_is_no_json_is_refused(text: str) -> None:
     with pytest.raises(DocumentError):
-        documents.parse_json(text)
+        strict_json.parse(text)
 
 
 def test_an_artifact_may_be_large() -> None:
     value = {"products": {str(product): {"name": "x"} for product in range(100_000)}}
-    assert documents.parse_json(json.dumps(value)) == value
+    assert strict_json.parse(json.dumps(value)) == value
 
 
 def test_a_value_is_shown_however_odd_it_is() -> None:
     deep: list[Any] = []
     for _ in range(10_000):
         deep = [deep]
-    assert documents.shown(deep) == "a list that is too large to show"
-    assert documents.shown("x" * 200) == f"'{'x' * 116}..."
-    assert len(documents.shown(10**5000)) < 60
+    assert strict_json.shown(deep) == "a list that is too large to show"
+    assert strict_json.shown("x" * 200) == f"'{'x' * 116}..."
+    assert len(strict_json.shown(10**5000)) < 60

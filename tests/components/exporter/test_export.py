@@ -14,19 +14,19 @@ from components.exporter import warmup
 from components.exporter.export import export
 from components.exporter.vertex import release
 from tests.components import fake_model
-from tests.components.exporter.releases import NO, RECALL, SIGNATURES, YES, write_evaluation
+from tests.components.exporter.releases import NO, SIGNATURES, YES, figures, write_evaluation
 
-METRICS = {"model": {name: {"value": value, "low": value, "high": value} for name, value in RECALL.items()}}
+METRICS = figures()
 
 
 @pytest.fixture(scope="module")
-def inputs(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def inputs(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     evaluation = write_evaluation(tmp_path_factory.mktemp("evaluated") / "evaluation")
     return {"model": world["model"], "examples": world["examples"], "evaluation": evaluation}
 
 
 @pytest.fixture(scope="module")
-def released(inputs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+def released(inputs: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     output = tmp_path_factory.mktemp("released") / "release"
     return export(**inputs, output_path=str(output)), output
 
@@ -39,7 +39,10 @@ def test_release_json_says_what_was_proven_and_what_is_there(released: tuple[dic
     assert (proven["recall_1"], proven["recall_2"], proven["max_recall_difference"]) == (2.75 / 6, 3.5 / 6, 0)
     assert (proven["mismatches"], proven["warmup_requests"]) == (0, 12)
     assert document["approximate_search"]["index"] == "Flat"
-    assert (document["model_version"], document["metrics"]) == ("v1", METRICS["model"])
+    assert document["model_version"] == "v1"
+    assert list(document["metrics"]) == list(METRICS)
+    for name, figure in METRICS.items():  # the release's own, whatever the evaluation says of the intervals
+        assert document["metrics"][name] == pytest.approx(figure, abs=1e-12)
     assert document["verdict"] == YES
     assert document["embeddings"] == {"products": 4, "dimensions": 4}
     on_disk = {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()}
@@ -94,17 +97,19 @@ def test_embeddings_are_lines_that_vector_search_reads(released: tuple[dict[str,
     assert "crowding_tag" not in lines[3]
 
 
-def test_a_model_that_the_gate_refused_is_not_released(inputs: dict[str, str], tmp_path: Path) -> None:
+def test_a_model_that_the_gate_refused_is_not_released(inputs: dict[str, Any], tmp_path: Path) -> None:
     evaluation = write_evaluation(tmp_path / "evaluation", verdict=NO)
     document = export(**{**inputs, "evaluation": evaluation}, output_path=str(tmp_path / "release"))
     assert [path.name for path in (tmp_path / "release").iterdir()] == ["release.json"]
     assert document == json.loads((tmp_path / "release/release.json").read_text())
     facts = {"format_version": 3, "model_version": "v1", "model": inputs["model"]}
-    assert document == {**facts, "verdict": NO, "metrics": METRICS["model"]}
+    made_from = {"made_from": {"model": "v1"}}
+    del document["fingerprint"]
+    assert document == {**facts, **made_from, "verdict": NO}  # no figure: nothing was proven
 
 
 @pytest.fixture
-def refused(inputs: dict[str, str], tmp_path: Path) -> Callable[..., str]:
+def refused(inputs: dict[str, Any], tmp_path: Path) -> Callable[..., str]:
     """Runs an export that must fail: returns the error's text, and checks that nothing was left behind."""
 
     def run(**changes: str) -> str:
@@ -120,7 +125,7 @@ def refused(inputs: dict[str, str], tmp_path: Path) -> Callable[..., str]:
 
 @pytest.mark.parametrize("part", ["query_model", "candidate_model"])
 def test_a_model_without_a_tower(
-    inputs: dict[str, str], refused: Callable[..., str], tmp_path: Path, part: str
+    inputs: dict[str, Any], refused: Callable[..., str], tmp_path: Path, part: str
 ) -> None:
     model = shutil.copytree(inputs["model"], tmp_path / "model")
     shutil.rmtree(model / part)
@@ -189,7 +194,7 @@ def test_no_evaluation(refused: Callable[..., str], tmp_path: Path) -> None:
     assert "evaluation.json: found no such file" in refused(evaluation=str(tmp_path / "nowhere"))
 
 
-def test_of_several_models_the_latest_is_released(inputs: dict[str, str], tmp_path: Path) -> None:
+def test_of_several_models_the_latest_is_released(inputs: dict[str, Any], tmp_path: Path) -> None:
     models = tmp_path / "models"
     newest = Path(shutil.copytree(inputs["model"], models / "20261129-180000-3f2a"))
     (models / "model_metadata.json").write_text('{"model_version": "v0", "catalogue": ["11"]}')
@@ -203,6 +208,6 @@ def test_of_several_models_the_latest_is_released(inputs: dict[str, str], tmp_pa
     assert release.finished(str(tmp_path / "release"), str(models)) is None
 
 
-def test_an_output_path_that_is_taken(inputs: dict[str, str], released: tuple[dict[str, Any], Path]) -> None:
+def test_an_output_path_that_is_taken(inputs: dict[str, Any], released: tuple[dict[str, Any], Path]) -> None:
     with pytest.raises(InputError, match="the output of another run"):
         export(**inputs, output_path=str(released[1]))

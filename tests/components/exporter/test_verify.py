@@ -206,7 +206,12 @@ def test_a_warm_up_request_of_another_model(world: dict[str, str], tmp_path: Pat
         verify(world["model"], world["examples"], evaluation, release)
 
 
-@pytest.mark.parametrize("value", [0.3, 0.7, float("nan")])
+def test_a_recall_that_is_no_number(proof: Verify) -> None:
+    with pytest.raises(InputError, match=r"evaluation\.json: found the number NaN, which is not finite"):
+        proof(recall={"recall_1": float("nan"), "recall_2": 3.5 / 6})
+
+
+@pytest.mark.parametrize("value", [0.3, 0.7])
 def test_another_recall_than_the_evaluators(proof: Verify, value: float) -> None:
     with pytest.raises(InputError, match=r"field metrics\.model\.recall_1\.value: found") as error:
         proof(recall={"recall_1": value, "recall_2": 3.5 / 6})

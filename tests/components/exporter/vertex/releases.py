@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.exporter.export import FORMAT_VERSION
+from components.common.release import FORMAT_VERSION
 
 YES = {"promote": True, "reasons": [{"rule": "coverage", "passed": True, "text": "All of it."}]}
 NO = {
