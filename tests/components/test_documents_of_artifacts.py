@@ -31,6 +31,16 @@ def document(evaluated: str) -> dict[str, Any]:
     return dict(json.loads(Path(evaluated, "evaluation.json").read_text(encoding="utf-8")))
 
 
+@pytest.fixture(scope="module")
+def short(document: dict[str, Any]) -> dict[str, Any]:
+    """The same with less of everything, as if the Evaluator had written it so."""
+    figures = {name: document["metrics"]["model"][name] for name in ("recall_1", "recall_2", "coverage_10")}
+    (part,) = (part for part in document["slices"] if (part["group"], part["name"]) == ("history", "repeat"))
+    part = {**part, "metrics": {"model": {"recall_2": part["metrics"]["model"]["recall_2"]}}, "lift": {}}
+    metrics = {"model": figures, "popularity": {"recall_1": document["metrics"]["popularity"]["recall_1"]}}
+    return sealed({**document, "metrics": metrics, "slices": [part], "lift": {}})
+
+
 @pytest.fixture
 def read(tmp_path: Path) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def written(document: dict[str, Any]) -> dict[str, Any]:
@@ -55,9 +65,10 @@ def test_an_evaluation_is_read_as_it_was_written(evaluated: str, document: dict[
 
 
 def test_no_change_of_an_evaluation_goes_unnoticed(
-    document: dict[str, Any], read: Callable[[dict[str, Any]], dict[str, Any]]
+    short: dict[str, Any], read: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> None:
-    for place, value, changed in mutations({**document, "slices": document["slices"][:2]}):
+    assert read(short) == short
+    for place, value, changed in mutations(short):
         if place == ("fingerprint",) and value is REMOVED:
             continue
         with pytest.raises(InputError) as refused:
@@ -66,10 +77,10 @@ def test_no_change_of_an_evaluation_goes_unnoticed(
 
 
 def test_what_is_wrong_in_an_evaluation_that_says_no_fingerprint_is_one_sentence(
-    document: dict[str, Any], read: Callable[[dict[str, Any]], dict[str, Any]]
+    short: dict[str, Any], read: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> None:
     """Nothing read of it differs in what the Exporter needs: the verdict, and its reasons."""
-    bare = {**{key: value for key, value in document.items() if key != "fingerprint"}, "slices": document["slices"][:2]}
+    bare = {key: value for key, value in short.items() if key != "fingerprint"}
     accepted = 0
     for _, _, changed in mutations(bare):
         said, found = refusal(functools.partial(read, changed))
@@ -140,11 +151,12 @@ def test_a_release_json_with_something_wrong_is_one_sentence(
     }
     assert document["made_from"] == {"model": "v1", "evaluation": evaluation.read(evaluated)["fingerprint"]}
     assert releases.finished(str(folder), world["model"], evaluated) == document
-    for place, value, changed in mutations({**document, "files": {}, "verification": {}, "embeddings": {}}):
+    for place, value, changed in mutations({**document, "files": {}, "verification": {}, "verdict": {"promote": True}}):
         if place != ("fingerprint",) or value is not REMOVED:
             (folder / "release.json").write_text(json.dumps(changed), encoding="utf-8")
             assert refusal(lambda: served.locate(str(folder)))[0]
     few = {**document, "files": dict(list(document["files"].items())[:2]), "verification": {"recall_1": 0.5}}
+    few |= {"verdict": {"promote": True, "reasons": document["verdict"]["reasons"][:1]}}
     del few["fingerprint"]
     for place, _, changed in mutations(few):
         (folder / "release.json").write_text(json.dumps(changed), encoding="utf-8")

@@ -26,12 +26,16 @@ NEEDED = {("model_version",), ("catalogue",), ("files", "weights.npz"), ("made_f
 @pytest.fixture(scope="module")
 def document(trainings: Trainings, shop: Shop) -> dict[str, Any]:
     found = {key: value for key, value in trainings(shop).document.items() if key != "fingerprint"}
-    catalogue, curve = found["catalogue"][:3], found["training"]["curve"][:2]
+    catalogue, curve = found["catalogue"][:2], found["training"]["curve"][:2]
+    config = {name: {**tower, "features": tower["features"][-2:]} for name, tower in found["feature_config"].items()}
     difference = {"value": 0.1, "low": -0.1, "high": 0.3}
     return {
         **found,
         "catalogue": catalogue,
-        "training": {**found["training"], "curve": curve},
+        "feature_config": config,
+        "hyperparameters": {"epochs": 4, "embedding_dims": {"customer": "64D"}},
+        "metrics": {"best_epoch": 1, "validation_metrics": {"validation_recall_5": 0.5}, "test_metrics": {}},
+        "training": {"curve": curve, "chance_loss": 1.5, "seconds": 2.5},
         "refit": {"through": "validation", "seconds": 1.5},
         "history": {"through": "validation", "purchases": 3},
         "metadata_impact": {"removed": ["a"], "recall_10": {"with": 0.2, "without": 0.1, "difference": difference}},

@@ -11,10 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.common import checks, checksums, claims, progress, schema, staging, storage
+from components.common import checks, claims, progress, schema, staging, storage
 from components.common.errors import InputError, expect_at_least
-from components.common.release import EXPORT_AGAIN
-from components.common.release import FILE as RELEASE
 from components.exporter.signatures import IDS, NO_PRODUCT, SCORES
 from components.exporter.vertex import bigquery_load
 from components.exporter.vertex import release as releases
@@ -80,7 +78,6 @@ def batch(
         else:
             work = stack.enter_context(storage.publish(output, FACTS))
         model = stack.enter_context(staging.staged(read.path(releases.SAVED_MODEL)))
-        checksums.expect(model, read.files_in(releases.SAVED_MODEL), RELEASE, EXPORT_AGAIN)
         recommender = Recommender(model, exclude_bought)
         customers = latest(examples, recommender.columns, exclude_bought)
         blocks = _blocks(recommender, customers, k, read)

@@ -50,11 +50,6 @@ class Release:
         """What marks everything that is made of this release."""
         return {"model-version": label(self.model_version), "release": self.digest}
 
-    def files_in(self, folder: str) -> dict[str, dict[str, Any]]:
-        """Size and SHA-256 of the files in one of its folders, by their paths there."""
-        files = self.document["files"].items()
-        return {name.removeprefix(f"{folder}/"): facts for name, facts in files if name.startswith(f"{folder}/")}
-
     def path(self, name: str) -> str:
         return storage.join(self.folder, name)
 
