@@ -4,17 +4,15 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from components.common import shapes, storage
+from components.common import storage
 from components.common.errors import InputError
 from components.common.google import SECONDS, Where, sentences
-from components.common.shapes import Number, Object
 from components.exporter.vertex import calls
 from components.exporter.vertex.journal import Journal
 from components.exporter.vertex.release import EMBEDDINGS, EXPORT_AGAIN, INDEX, Release, in_bucket
 
 RELEASE = "release"  # the label that says whose embeddings an index holds, written once it holds them
 BETWEEN = "being-replaced"  # its value until then
-SHAPE = Object({"config": Object({"dimensions": Number(1, whole=True)})})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +72,10 @@ def index_metadata(release: Release) -> dict[str, Any]:
     """
     path, field = release.path(INDEX), "config.dimensions"
     metadata = storage.read_json(path, "the configuration of the index, of the Exporter")
-    shapes.expect(path, metadata, SHAPE, EXPORT_AGAIN)
-    found = metadata["config"]["dimensions"]
+    config = metadata.get("config")
+    found = config.get("dimensions") if isinstance(config, dict) else None
     wanted = release.document["embeddings"]["dimensions"]
-    if found != wanted:
+    if not found or found != wanted:
         raise InputError(f"{path}, field {field}", repr(found), f"{wanted}, the width of the embeddings", EXPORT_AGAIN)
     return metadata
 
