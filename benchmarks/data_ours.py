@@ -26,8 +26,11 @@ def store_rows(purchases: str, products: str, output: str) -> int:
             "judged": {},
             "examples": query_parameters("temporal", 0.8, 0.15, 0, 1),
         }
+        extras: dict[sources.Table, dict[str, str]] = {"purchases": {}, "products": {}}
+        for table in sources.REQUIRED:
+            source.select(table, sources.wanted(table, extras))
         for step in sources.STEPS:
-            source.materialise(step, sources.query(step, {"purchases": {}, "products": {}}), parameters[step])
+            source.materialise(step, sources.query(step, extras), parameters[step])
         stored = {name: os.path.join(source.folder, f"{name}.parquet") for name in ("examples", "products")}
         joined = "SELECT * FROM read_parquet($examples) AS e LEFT JOIN read_parquet($products) AS p USING (product_id)"
         source.connection.sql(joined, params=stored).write_parquet(output, compression="lz4_raw")

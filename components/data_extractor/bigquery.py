@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any
 from components.common.errors import InputError
 from components.data_extractor import bigquery_read
 from components.data_extractor.bigquery_read import BigQueryStream, Endpoint, explained, retry
-from components.data_extractor.sources import STEPS, TABLE, Source, Step, Table, with_names
+from components.data_extractor.sources import (
+    ACCEPTED,
+    REQUIRED,
+    STEPS,
+    TABLE,
+    Selected,
+    Source,
+    Step,
+    Table,
+    with_names,
+)
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
@@ -89,7 +99,27 @@ class BigQuerySource(Source):
                     # No reason to fail: what was extracted is whole.
                     print(f"{table}: not deleted, expires within a day ({error})", file=sys.stderr)
 
+    def select(self, table: Table, wanted: Mapping[str, str]) -> Selected:
+        faults, found = [], self.columns(table)
+        for name, kind in wanted.items():
+            where = f"{table} {self.names[table]}, column {name}"
+            if name not in found:
+                remedy = "Rename or add it in a view, and pass the view."
+                if name not in REQUIRED[table]:
+                    remedy = f"Rename or add it in a view, or remove {name} from the feature config."
+                expected = f"a column {name} of type {kind}"
+                faults.append(InputError(where, f"only {', '.join(found)}", expected, remedy))
+            elif found[name] not in ACCEPTED.get(kind, (kind,)):
+                remedy = f"Cast it in a view, {_as_time(name, found[name], kind)}and pass the view."
+                faults.append(InputError(where, f"type {found[name]}", kind, remedy))
+        return Selected(faults, [])
+
+    def remedy(self, table: Table, change: str, sql: str = "") -> str:
+        example = f": {with_names(sql, self.names)}" if sql else ""
+        return f"Pass a view {change} as {table}{example}."
+
     def columns(self, table: Table) -> dict[str, str]:
+        """Column name to its type as `Source.select` names it, or BigQuery's name of another."""
         with explained(f"{table} {self.names[table]}"):
             fields = self.client.get_table(self.names[table], retry=retry()).schema
         return {field.name: column_type(field.field_type, field.mode) for field in fields}
@@ -165,6 +195,14 @@ def column_type(field_type: str, mode: str) -> str:
     if mode != "REPEATED":
         return kind
     return "list<string>" if kind == "string" else f"ARRAY<{field_type}>"
+
+
+def _as_time(name: str, found: str, kind: str) -> str:
+    """What a number may be as a time."""
+    if (found, kind) != ("int64", "timestamp"):
+        return ""
+    units = " or ".join(f"TIMESTAMP_{unit}({name})" for unit in ("SECONDS", "MILLIS", "MICROS"))
+    return f"as {units}, whichever it is, "
 
 
 def check_labels(labels: Mapping[str, str]) -> None:

@@ -1,65 +1,115 @@
 """What must hold for the two tables and for the Examples made of them, checked before anything is written."""
 
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from components.common import schema
 from components.common.errors import InputError
-from components.data_extractor.sources import PRODUCT_COLUMNS, PURCHASE_COLUMNS, Source, Table
+from components.data_extractor import faults, times
+from components.data_extractor.sources import REQUIRED, Source, Table, wanted
 
-# An integer column can be read as a float; nothing else is converted silently.
-ACCEPTED = {"float": ("float", "int64")}
 NUMBERS = ("int64", "float")
 LARGEST = 3.4e38  # an Example holds float32
-REQUIRED: dict[Table, dict[str, str]] = {"purchases": PURCHASE_COLUMNS, "products": PRODUCT_COLUMNS}
 
-PRODUCTS = """
+PRODUCTS = f"""
 SELECT
   COUNT(*) AS row_count,
   COUNTIF(product_id IS NULL) AS without_id,
+  COUNTIF(product_id = {schema.NO_PRODUCT}) AS no_product,
   COUNT(product_id) - COUNT(DISTINCT product_id) AS repeated,
   (
     SELECT MIN(product_id)
-    FROM (SELECT product_id FROM {products} GROUP BY product_id HAVING COUNT(*) > 1)
+    FROM (SELECT product_id FROM {{products}} GROUP BY product_id HAVING COUNT(*) > 1)
   ) AS example
-FROM {products}
-"""
+FROM {{products}}
+"""  # noqa: S608  a constant of our own
 
 
-def check_columns(source: Source, described: Mapping[Table, str], extras: Mapping[Table, Mapping[str, str]]) -> None:
-    """Raises InputError when a table lacks a column, or has it with another type.
+def check_tables(
+    source: Source, described: Mapping[Table, str], extras: Mapping[Table, Mapping[str, str]]
+) -> list[str]:
+    """Selects the columns that are read, and looks at the product table.
 
     Args:
         source: The tables.
         described: What to call them in an error.
         extras: The extra columns of the feature config.
+
+    Returns:
+        In words, what is read in another type than it has.
+
+    Raises:
+        InputError: all faults of columns, files and product ids at once.
     """
-    for table, required in REQUIRED.items():
-        found = source.columns(table)
-        for name, kind in {**required, **extras[table]}.items():
-            where = f"{described[table]}, column {name}"
-            if name not in found:
-                remedy = "Rename or add it in a view, and pass the view."
-                if name in extras[table]:
-                    remedy = f"Rename or add it in a view, or remove {name} from the feature config."
-                raise InputError(where, f"only {', '.join(found)}", f"a column {name} of type {kind}", remedy)
-            if found[name] not in ACCEPTED.get(kind, (kind,)):
-                raise InputError(where, f"type {found[name]}", kind, "Cast it in a view, and pass the view.")
+    purchases, products = (source.select(table, wanted(table, extras)) for table in REQUIRED)
+    of_rows = [] if products.faults else _products(source, described["products"])
+    faults.refuse([*purchases.faults, *products.faults, *of_rows])
+    conversions = [*purchases.conversions, *products.conversions]
+    for line in conversions:
+        print(line, file=sys.stderr)
+    return conversions
 
 
-def check_products(source: Source, where: str) -> None:
-    """Raises InputError unless the product table has rows, and every product once: else purchases would double."""
+def _products(source: Source, where: str) -> list[InputError]:
+    """What is wrong unless the product table has rows, and every product once: else purchases would double."""
     (found,) = source.rows(PRODUCTS, {})
     if not found["row_count"]:
-        raise InputError(where, "no rows", "at least one", "Pass products with rows.")
+        return [InputError(where, "no rows", "at least one", "Pass products with rows.")]
     field = f"{where}, field {schema.PRODUCT}"
-    remedy = "Correct the data, or pass a view without these rows as products."
+    wrong = []
     if found["without_id"]:
-        raise InputError(field, f"{_rows(found['without_id'])} without a value", "a value in every row", remedy)
+        remedy = _without(source, f"{schema.PRODUCT} IS NOT NULL")
+        wrong.append(InputError(field, f"{_rows(found['without_id'])} without a value", "a value in every row", remedy))
+    if found["no_product"]:
+        remedy = _without(source, f"{schema.PRODUCT} <> {schema.NO_PRODUCT}")
+        expected = "other ids: it stands for no product wherever a list of products is filled up"
+        wrong.append(InputError(field, f"the id {schema.NO_PRODUCT}", expected, remedy))
     if found["repeated"]:
         shown = f"{_rows(found['repeated'])} that repeat an id, such as {found['example']}"
-        raise InputError(field, shown, "each id once", remedy)
+        remedy = _without(source, f"TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY {schema.PRODUCT}) = 1")
+        wrong.append(InputError(field, shown, "each id once", remedy))
+    return wrong
+
+
+def _without(source: Source, kept: str) -> str:
+    return source.remedy("products", "without these rows", f"SELECT * FROM {{products}} WHERE {kept}")  # noqa: S608
+
+
+def check_times(source: Source, described: Mapping[Table, str], counted: Iterable[Mapping[str, Any]]) -> None:
+    """Says when the purchases were, and raises InputError where they cannot have been.
+
+    Args:
+        source: With the stored Examples.
+        described: What to call the tables in an error.
+        counted: As `measure.counts` gives them. Rows outside the catalogue count too: they have a part in the split.
+    """
+    faultless = [row for row in counted if row["dropped"] in (None, "not_in_catalogue")]
+    if not faultless:
+        return
+    first, last = min(row["first_timestamp"] for row in faultless), max(row["last_timestamp"] for row in faultless)
+    print(f"Purchases from {times.in_words(first)} to {times.in_words(last)}, in UTC", file=sys.stderr)
+    latest, wrong = times.latest(), []
+    if first < times.EARLIEST:
+        wrong.append(_out_of_range(source, described["purchases"], f"< {times.EARLIEST}", "before 1990"))
+    if last > latest:
+        wrong.append(_out_of_range(source, described["purchases"], f"> {latest}", "later than tomorrow"))
+    faults.refuse(wrong)
+
+
+def _out_of_range(source: Source, where: str, condition: str, words: str) -> InputError:
+    time = schema.TIMESTAMP
+    rows = (
+        f"FROM {{examples}} WHERE COALESCE(dropped, 'not_in_catalogue') = 'not_in_catalogue' AND `{time}` {condition}"
+    )
+    (bad,) = source.rows(f"SELECT COUNT(*) AS bad, MIN(`{time}`) AS smallest, MAX(`{time}`) AS largest {rows}", {})
+    mistaken = times.mistaken(bad["smallest"], bad["largest"])
+    found = f"{_rows(bad['bad'])} {words}, from {times.in_words(bad['smallest'])} to {times.in_words(bad['largest'])}"
+    example = example_of(source, rows, [schema.CUSTOMER, schema.PRODUCT, time])
+    found += f", such as {example}" + (f"; {mistaken}" if mistaken else "")
+    remedy = times.REMEDY if mistaken else source.remedy("purchases", "without these rows")
+    return InputError(f"{where}, field {time}", found, "purchases from 1990 to tomorrow", remedy)
 
 
 def check_numbers(
@@ -78,25 +128,31 @@ def check_numbers(
         extras: The extra columns of the feature config.
         products: The product lookup.
     """
+    found: list[InputError | None] = []
     for name, kind in extras["purchases"].items():
         if kind in NUMBERS:
             finite = f" OR IS_NAN(`{name}`) OR ABS(`{name}`) > {LARGEST}" if kind == "float" else ""
             bad = f"`{name}` IS NULL{finite}"
             count, example = count_bad(source, bad, [schema.CUSTOMER, schema.PRODUCT, schema.TIMESTAMP, name])
-            _refuse_numbers(described, "purchases", name, count, example)
+            found.append(_numbers(source, described, "purchases", name, count, example))
     limit = {"int64": math.inf, "float": LARGEST}
     for name, kind in extras["products"].items():
         if kind in NUMBERS:
             wrong = [key for key, row in products.items() if row[name] is None or not abs(row[name]) <= limit[kind]]
             shown = {schema.PRODUCT: wrong[0], name: products[wrong[0]][name]} if wrong else {}
-            _refuse_numbers(described, "products", name, len(wrong), in_words(shown))
+            found.append(_numbers(source, described, "products", name, len(wrong), in_words(shown)))
+    faults.refuse([fault for fault in found if fault])
 
 
-def _refuse_numbers(described: Mapping[Table, str], table: Table, name: str, count: int, example: str) -> None:
-    if count:
-        found = f"{_rows(count)} without a finite number, such as {example}"
-        remedy = f"Fill it in a view, and pass the view as {table}."
-        raise InputError(f"{described[table]}, field {name}", found, "a number in every row", remedy)
+def _numbers(
+    source: Source, described: Mapping[Table, str], table: Table, name: str, count: int, example: str
+) -> InputError | None:
+    if not count:
+        return None
+    found = f"{_rows(count)} without a finite number, such as {example}"
+    filled = f"SELECT * REPLACE (IF(ABS(`{name}`) < {LARGEST}, `{name}`, 0) AS `{name}`) FROM {{{table}}}"  # noqa: S608
+    remedy = source.remedy(table, "in which it is filled", filled)
+    return InputError(f"{described[table]}, field {name}", found, "a number in every row", remedy)
 
 
 def count_bad(source: Source, condition: str, shown: Sequence[str]) -> tuple[int, str]:

@@ -64,6 +64,7 @@ def measured(
     rows = {key: sum(fate[key] for fate in fates.values()) for key in fates["train"]}
     if not rows["read"]:
         raise InputError(described["purchases"], "no rows", "at least one", "Pass purchases with rows.")
+    checks.check_times(source, described, counted)
     if not all(fates[name]["kept"] for name in schema.SPLITS):  # then what was dropped may be the reason
         _check(source, described["purchases"], limits.findings(allowed, {"rows": rows}))
     splits = measure.splits(counted, min_purchases)

@@ -11,6 +11,22 @@ WITH
     FROM {products}
   ),
 
+  -- A temporal split knows nothing of its test period: the catalogue is chosen from what was bought before the test
+  -- would begin if every product were kept. Where there is nothing to choose, catalogue_end is NULL.
+  whole_timeline AS (
+    SELECT
+      `timestamp`,
+      SUM(COUNT(*)) OVER (ORDER BY `timestamp`) AS rows_so_far,
+      SUM(COUNT(*)) OVER () AS rows_in_all
+    FROM {judged}
+    WHERE fault IS NULL AND @split = 'temporal' AND (@catalogue_size > 0 OR @min_purchases > 1)
+    GROUP BY `timestamp`
+  ),
+  before_test AS (
+    SELECT MIN(IF(rows_so_far > @test_from * rows_in_all, `timestamp`, NULL)) AS catalogue_end
+    FROM whole_timeline
+  ),
+
   -- The catalogue: what most customers buy. They are counted only where that decides.
   popularity AS (
     SELECT
@@ -19,7 +35,8 @@ WITH
         ORDER BY COUNT(DISTINCT IF(@catalogue_size > 0, cust_person_id, NULL)) DESC, product_id
       ) AS place
     FROM {judged}
-    WHERE fault IS NULL
+    CROSS JOIN before_test
+    WHERE fault IS NULL AND (catalogue_end IS NULL OR `timestamp` < catalogue_end)
     GROUP BY product_id
     HAVING COUNT(*) >= @min_purchases
   ),
@@ -36,6 +53,7 @@ WITH
   ),
 
   -- Temporal split: a boundary lies between two timestamps, so it never cuts a basket (one customer, one timestamp).
+  -- The test begins no earlier than the choice of the catalogue ended.
   timeline AS (
     SELECT
       `timestamp`,
@@ -48,8 +66,12 @@ WITH
   boundaries AS (
     SELECT
       MIN(IF(rows_so_far > @validation_from * rows_in_all, `timestamp`, NULL)) AS validation_start,
-      MIN(IF(rows_so_far > @test_from * rows_in_all, `timestamp`, NULL)) AS test_start
+      GREATEST(
+        MIN(IF(rows_so_far > @test_from * rows_in_all, `timestamp`, NULL)),
+        COALESCE(MAX(catalogue_end), MIN(`timestamp`))
+      ) AS test_start
     FROM timeline
+    CROSS JOIN before_test
   ),
 
   -- Random split: the MD5 of the purchase as a place in [0, 1), written in hexadecimal; the same on every machine.

@@ -87,14 +87,14 @@ def extract(
 
     bigquery = {"project": project, "temp_dataset": temp_dataset, "location": location, "labels": labels}
     with _open(purchases, products, {**bigquery, "max_bytes_billed": max_bytes_billed}) as source:
-        checks.check_columns(source, described, extras)
-        checks.check_products(source, described["products"])
+        conversions = checks.check_tables(source, described, extras)
         queries = {step: sources.query(step, extras) for step in sources.STEPS}
         with progress.step("Querying purchases"):
             source.materialise("judged", queries["judged"], {})
             source.materialise("examples", queries["examples"], parameters)
         with progress.step("Measuring the data"):
             found = data_report.measured(source, described, extras, min_purchases, previous, allowed)
+            found.report["conversions"] = conversions
         checks.check_numbers(source, described, extras, found.products)
         point_in_time.check(source, config, found.splits, split, revenue_as_of)
         tables = {"purchases": purchases, "products": products}

@@ -15,21 +15,16 @@ from sqlglot import exp
 
 from components.common import partial, staging, storage
 from components.common.errors import InputError
+from components.data_extractor import parquet_damage, parquet_files, parquet_types
+from components.data_extractor.faults import refuse
+from components.data_extractor.parquet_files import File, by_duckdb, literal, some
 from components.data_extractor.parquet_stream import BATCH, ParquetStream
-from components.data_extractor.sources import Source, Step, Table, with_names
+from components.data_extractor.sources import Selected, Source, Step, Table, with_names
 
 STREAMS = 4
 # DuckDB spills to disk beyond its limit; without one it takes most of the machine's memory. What it cannot spill, such
 # as the parts of every thread, may need more: then the limit is doubled, up to the largest.
 MEMORY_MB, MOST_MEMORY_MB, MAX_THREADS = 250, 4000, 2
-TYPES = {
-    "VARCHAR": "string",
-    "VARCHAR[]": "list<string>",
-    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"), "int64"),
-    **dict.fromkeys(("FLOAT", "DOUBLE", "DECIMAL"), "float"),
-    **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "timestamp"),
-    "TIMESTAMP WITH TIME ZONE": "timestamp",
-}
 # The same rows give the same file in whatever order they were read, and every stream is a random sample.
 ORDER = "ORDER BY dropped IS NOT NULL, hash(*COLUMNS(*))"
 
@@ -42,12 +37,13 @@ class ParquetSource(Source):
         products: The same.
 
     Raises:
-        InputError: no such file, or not Parquet.
+        InputError: no such file.
     """
 
     def __init__(self, purchases: str, products: str):
         self.names: dict[str, str] = {"purchases": "purchases_table", "products": "products_table"}
         self.paths: dict[Table, str] = {"purchases": purchases, "products": products}
+        self.wanted: dict[Table, Mapping[str, str]] = {}
 
     def __enter__(self) -> "ParquetSource":
         with contextlib.ExitStack() as stack:
@@ -62,23 +58,38 @@ class ParquetSource(Source):
             self.connection.execute(f"SET memory_limit = '{self.memory}MB'; SET threads = {threads}")
             self.connection.execute("SET preserve_insertion_order = false")  # what needs an order, sorts
             self.connection.execute("SET temp_directory = $folder", {"folder": os.path.join(self.folder, "spill")})
-            for table, path in self.paths.items():
-                files = _local_files(stack, table, path)
-                with _explained(f"{table} {path}"):
-                    # Escaped, because DuckDB too takes names for patterns.
-                    self.connection.read_parquet([glob.escape(file) for file in files]).create_view(self.names[table])
+            self.files = {table: _local_files(stack, table, path) for table, path in self.paths.items()}
             self.stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stack.close()
 
-    def columns(self, table: Table) -> dict[str, str]:
-        described = self.connection.execute(f"DESCRIBE {self.names[table]}").fetchall()
-        return {name: TYPES.get(kind.split("(")[0], kind) for name, kind, *_ in described}
+    def select(self, table: Table, wanted: Mapping[str, str]) -> Selected:
+        path = self.paths[table]
+        self.wanted[table] = wanted
+        groups, faults, empty = parquet_files.read(self.connection, table, self.files[table], wanted)
+        if not groups:
+            nothing = InputError(f"{table} {path}", "no rows", "at least one", f"Pass {table} with rows.")
+            return Selected(faults or [nothing], [])
+        with self._explained():
+            sql, selected = parquet_types.select(self.connection, table, path, groups, wanted)
+        faults += selected.faults
+        if not faults:
+            self.connection.execute(f"CREATE VIEW {self.names[table]} AS {sql}")
+        passed_over = [f"{table}: passed over {some(empty)} without rows"] if empty else []
+        return Selected(faults, [*passed_over, *selected.conversions])
+
+    def remedy(self, table: Table, change: str, sql: str = "") -> str:
+        example = ""
+        if sql:
+            # The name of a table, because a path is none in BigQuery's dialect.
+            query = to_duckdb(with_names(sql, {table: self.names[table]}))
+            example = by_duckdb(query.replace(f'"{self.names[table]}"', literal(self.paths[table])))
+        return f"Pass files {change} as {table}{example}."
 
     def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        with _explained(" and ".join(self.paths.values())):
+        with self._explained():
             result = self._execute(to_duckdb(with_names(sql, self.names)), parameters)
             names = [column[0] for column in result.description or ()]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
@@ -86,7 +97,7 @@ class ParquetSource(Source):
     def materialise(self, name: Step, sql: str, parameters: Mapping[str, Any]) -> None:
         """The result in one Parquet file; Examples in the order of a hash, and the products in a file of their own."""
         named, order = with_names(sql, self.names), ""
-        with _explained(" and ".join(self.paths.values())):
+        with self._explained():
             if name == "examples":
                 query, products = _without_products(named)
                 self._store("products", products, {})
@@ -124,6 +135,18 @@ class ParquetSource(Source):
                 self.memory *= 2
                 self.connection.execute(f"SET memory_limit = '{self.memory}MB'")
 
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turns what DuckDB says about a file into an InputError, which names the columns at fault where they show."""
+        try:
+            yield
+        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
+            tables = [(table, self.paths[table], self.files[table], self.wanted[table]) for table in self.wanted]
+            refuse([fault for table in tables for fault in parquet_damage.find(*table)])
+            reason, where = str(error).splitlines()[0], " and ".join(self.paths.values())
+            found = f"a file that DuckDB cannot read ({reason})"
+            raise InputError(where, found, "Parquet", "Write it again.") from error
+
     def _path(self, name: str) -> str:
         return os.path.join(self.folder, f"{name}.parquet")
 
@@ -153,21 +176,11 @@ def _without_products(sql: str) -> tuple[str, str]:
     return query.sql("duckdb", comments=False), products.sql("duckdb", comments=False)
 
 
-def _local_files(stack: contextlib.ExitStack, table: str, path: str) -> list[str]:
+def _local_files(stack: contextlib.ExitStack, table: str, path: str) -> list[File]:
     files = storage.list_files(path)
     if not files:
         raise InputError(f"{table} {path}", "no such file", "Parquet files", f"Check the path given as {table}.")
     folders = [file for file in files if os.path.isdir(file)]
     if folders:
         raise InputError(f"{table} {path}", "a folder", "Parquet files", f"Pass {storage.join(path, '*.parquet')}.")
-    return [stack.enter_context(staging.staged(file)) for file in files]
-
-
-@contextlib.contextmanager
-def _explained(where: str) -> Iterator[None]:
-    """Turns what DuckDB says about a file into an InputError."""
-    try:
-        yield
-    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(where, f"a file that DuckDB cannot read ({reason})", "Parquet", "Write it again.") from error
+    return [File(stack.enter_context(staging.staged(file)), file) for file in files]

@@ -102,6 +102,6 @@ def _check_moment(source: Source, name: str) -> None:
     shown = [schema.CUSTOMER, schema.PRODUCT, schema.TIMESTAMP, name]
     count, example = checks.count_bad(source, f"`{name}` > `{schema.TIMESTAMP}`", shown)
     if count:
-        remedy = f"Give each purchase the {name} that was known then, in a view, or drop the feature."
+        remedy = f"Give each purchase the {name} that was known then, in seconds since 1970, or drop the feature."
         found = f"{count:,} purchases that know a later moment, such as {example}"
         raise InputError(f"field {name}, a leak", found, "no moment after the purchase", remedy)

@@ -5,7 +5,7 @@ SQL is written once, in BigQuery's dialect: `{purchases}` and `{products}` stand
 
 import importlib.resources
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, Self, get_args, runtime_checkable
 
 import pyarrow as pa
 
@@ -19,7 +19,8 @@ LIST = "list<string>"
 # What the queries call columns of their own.
 RESERVED = {
     *("split", "dropped", "copies", "paid", "fault", "place", "moment", "known_product"),
-    *("validation_start", "test_start", "described_id", "row_count", "rows_train", "rows_validation", "rows_test"),
+    *("validation_start", "test_start", "catalogue_end"),
+    *("described_id", "row_count", "rows_train", "rows_validation", "rows_test"),
 }
 PURCHASE_COLUMNS = {
     schema.CUSTOMER: "string",
@@ -30,6 +31,9 @@ PURCHASE_COLUMNS = {
 }
 PRODUCT_COLUMNS = {name: schema.EXAMPLE[name] for name in (schema.PRODUCT, *schema.PRODUCT_COLUMNS)}
 Table = Literal["purchases", "products"]
+REQUIRED: dict[Table, dict[str, str]] = {"purchases": PURCHASE_COLUMNS, "products": PRODUCT_COLUMNS}
+# An integer column can be read as a float; nothing else is converted silently.
+ACCEPTED = {"float": ("float", "int64")}
 Step = Literal["judged", "examples"]  # the two queries, each in a file of its name
 STEPS: tuple[Step, ...] = get_args(Step)
 
@@ -41,6 +45,19 @@ class Stream(Protocol):
     def read(self) -> Iterator[pa.RecordBatch]: ...
 
 
+class Selected(NamedTuple):
+    """What a look at the columns has found.
+
+    Attributes:
+        faults: A column that is not there, or cannot be read in the type that is asked for; and whatever else keeps
+            the table from being read.
+        conversions: In words, what is read in another type than it has.
+    """
+
+    faults: list[InputError]
+    conversions: list[str]
+
+
 class Source(Protocol):
     """Purchases and products in one engine. Leaving the context removes what the source stored for a while."""
 
@@ -48,8 +65,23 @@ class Source(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def columns(self, table: Table) -> dict[str, str]:
-        """Column name to "string", "int64", "float", "list<string>", "timestamp", or the engine's name of another."""
+    def select(self, table: Table, wanted: Mapping[str, str]) -> Selected:
+        """Makes these columns, in these types, the table that the queries read.
+
+        Args:
+            table: Which one.
+            wanted: The columns with their types: "string", "int64", "float", "list<string>", "timestamp".
+        """
+        ...
+
+    def remedy(self, table: Table, change: str, sql: str = "") -> str:
+        """How a user passes a table that differs from the one passed.
+
+        Args:
+            table: Which one.
+            change: How it differs: "without these rows".
+            sql: A query, in BigQuery's dialect, that makes it of {purchases} or {products}.
+        """
         ...
 
     def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -117,7 +149,7 @@ def extra_columns(config: FeatureConfig) -> dict[Table, dict[str, str]]:
                     found, wanted = f"{reader}, which reads it as {column_type}", f"a column of type {expected}"
                     raise InputError(f"feature config, column {name}", found, wanted, "Choose another kind.")
                 if not expected and name.lower() in taken:
-                    remedy = "Give the column a name of its own in a view, and in the feature config."
+                    remedy = "Give the column a name of its own, in the table and in the feature config."
                     raise InputError(f"feature config, column {name}", "a name in use", "a free name", remedy)
                 if not expected:
                     extras[table][name] = column_type
@@ -164,6 +196,11 @@ def cast(name: str, column_type: str) -> str:
 def _key(name: str, column_type: str) -> str:
     """What a column is grouped by."""
     return f"{name}_as_json" if column_type == LIST else name
+
+
+def wanted(table: Table, extras: Mapping[Table, Mapping[str, str]]) -> dict[str, str]:
+    """The columns that are read of a table, with their types."""
+    return {**REQUIRED[table], **extras[table]}
 
 
 def with_names(sql: str, names: Mapping[str, str]) -> str:

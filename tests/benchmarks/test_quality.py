@@ -102,7 +102,7 @@ def test_the_basket_log_holds_the_same_rows_and_what_was_paid_in_training(tmp_pa
     # The last two rows are copies; product 3 is not in the catalogue of two.
     duckdb.sql("""
         SELECT who AS cust_person_id, product::BIGINT AS product_id, paid::DOUBLE AS revenue, 'here' AS city,
-          to_timestamp(moment) AT TIME ZONE 'UTC' AS "timestamp"
+          to_timestamp(1700000000 + moment) AT TIME ZONE 'UTC' AS "timestamp"
         FROM (VALUES ('a', 1, 1.5, 100), ('a', 2, 2.25, 100), ('a', 1, 4, 200), ('a', 3, 50, 250), ('a', 2, 8, 300),
           ('b', 1, 16, 150), ('b', 2, 32, 350), ('a', 1, 1, 50), ('a', 1, 1, 50)) AS rows(who, product, paid, moment)
     """).write_parquet(purchases)

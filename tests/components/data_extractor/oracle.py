@@ -30,16 +30,28 @@ def catalogue(rows: list[Row], size: int, min_purchases: int) -> list[int]:
     return ordered[: size or None]
 
 
+def start(rows: list[Row], share: float) -> int:
+    """The smallest time t with more than share * rows rows at or before t."""
+    times = np.sort([row["timestamp"] for row in rows])
+    return int(times[np.searchsorted(times, times, "right") > share * len(rows)][0])
+
+
+def before_test(rows: list[Row], split: str, share: float, size: int, min_purchases: int) -> tuple[list[Row], int]:
+    """The rows that a catalogue is chosen from, and the time at which they end."""
+    if split == "random" or (size == 0 and min_purchases == 1):
+        return rows, 0
+    end = start(rows, share)
+    return [row for row in rows if row["timestamp"] < end], end
+
+
 def splits(
     rows: list[Row], split: str, shares: tuple[float, float], size: int = 0, min_purchases: int = 1
 ) -> dict[str, list[Row]]:
-    chosen = set(catalogue(rows, size, min_purchases))
-    rows = [row for row in rows if row["product_id"] in chosen]
     bounds = shares[0], sum(shares)
-    times = np.sort([row["timestamp"] for row in rows])
-    # The smallest time t with more than share * rows rows at or before t.
-    at_or_before = np.searchsorted(times, times, "right")
-    starts = [times[at_or_before > bound * len(rows)][0] for bound in bounds]
+    known, end = before_test(rows, split, bounds[1], size, min_purchases)
+    chosen = set(catalogue(known, size, min_purchases))
+    rows = [row for row in rows if row["product_id"] in chosen]
+    starts = [start(rows, bounds[0]), max(start(rows, bounds[1]), end)]
 
     def place(row: Row) -> str:
         if split == "temporal":

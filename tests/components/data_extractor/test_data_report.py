@@ -18,11 +18,12 @@ CONFIG = """
 query: {features: [{kind: id, name: cust_person_id}], carried: {tags: list<string>}}
 candidate: {features: [{kind: id, name: product_id}]}
 """
+START = 1_700_000_000
 Purchase = tuple[str | None, int | None, float | None, int | None]
 
 
 def write_log(folder: Path, purchases: list[Purchase], products: dict[int, tuple[str, str]]) -> tuple[str, str]:
-    """A log of (customer, product, revenue, second), and products with (name, category)."""
+    """A log of (customer, product, revenue, second from START), and products with (name, category)."""
     customers, bought, paid, seconds = zip(*purchases, strict=True)
     log = str(folder / "purchases.parquet"), str(folder / "products.parquet")
     table = {
@@ -30,7 +31,7 @@ def write_log(folder: Path, purchases: list[Purchase], products: dict[int, tuple
         "product_id": pa.array(bought, pa.int64()),
         "revenue": pa.array(paid, pa.float64()),
         "city": ["Ulm" if customer != "b" else None for customer in customers],
-        "timestamp": pa.array([None if s is None else s * 1_000_000 for s in seconds], pa.timestamp("us", "UTC")),
+        "timestamp": pa.array([None if s is None else START + s for s in seconds], pa.timestamp("s", "UTC")),
         "tags": [["x"], ["x", "y"]] * (len(customers) // 2) + [None] * (len(customers) % 2),
     }
     pq.write_table(pa.table(table), log[0])
@@ -106,7 +107,7 @@ def test_every_row_read_is_accounted_for(report: dict[str, Any]) -> None:
         "test": [6, 4, 0, 0, 2, 0, 0],
         "unplaced": [1, 0, 1, 0, 0, 0, 0],
     }
-    assert [report["splits"]["test"][f"{end}_timestamp"] for end in ("first", "last")] == [6, 8]
+    assert [report["splits"]["test"][f"{end}_timestamp"] for end in ("first", "last")] == [START + 6, START + 8]
 
 
 def test_features_and_what_training_has_not_seen(report: dict[str, Any]) -> None:
@@ -136,7 +137,8 @@ def test_features_and_what_training_has_not_seen(report: dict[str, Any]) -> None
 
 
 def test_products_outside_the_catalogue(tmp_path: Path) -> None:
-    rows = run(write_log(tmp_path, GOOD, PRODUCTS), tmp_path / "out", min_purchases=5, train_share=0.4)["rows"]
+    rows = run(write_log(tmp_path, GOOD, PRODUCTS), tmp_path / "out", min_purchases=4, train_share=0.4)["rows"]
+    # Before the test, which would begin at second 5, products 1 and 2 were bought 5 and 4 times, product 3 once.
     assert (rows["read"], rows["kept"], rows["not_in_catalogue"]) == (16, 12, 4)
 
 

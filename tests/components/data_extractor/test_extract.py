@@ -17,6 +17,7 @@ from tests.components.data_extractor import oracle
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = str(ROOT / "feature_config.yaml")
+START = 1_700_000_000
 TEXTS = {"city": "string", "art_name": "string"}
 EXTRAS = """
 query:
@@ -100,7 +101,8 @@ def test_same_examples_as_the_oracle(
             "last_timestamp": max(times),
             "shards": len(list((tmp_path / "out" / name).iterdir())),
         }
-    kept = oracle.catalogue(rows, size, least)
+    known, _ = oracle.before_test(rows, split, sum(shares), size, least)
+    kept = oracle.catalogue(known, size, least)
     assert list(metadata["products"]) == [str(product) for product in sorted(kept)]
     assert metadata["products"] == {str(product): products[product] for product in kept}
 
@@ -117,13 +119,13 @@ def test_temporal_split_cuts_no_basket_and_leaks_no_revenue(plain: Path) -> None
 
 
 def write_log(folder: Path, customers: list[str], product_ids: list[int], seconds: list[int]) -> tuple[str, str]:
-    """A log in which everything costs 0.1, and three products, all of them with metadata."""
+    """A log in which everything costs 0.1, and three products, all of them with metadata; seconds count from START."""
     purchases = {
         "cust_person_id": customers,
         "product_id": product_ids,
         "revenue": [0.1] * len(customers),
         "city": ["Ulm"] * len(customers),
-        "timestamp": pa.array(seconds, pa.timestamp("s")),
+        "timestamp": pa.array([START + second for second in seconds], pa.timestamp("s")),
     }
     products = {"product_id": [1, 2, 3]} | {name: ["x", "y", "z"] for name in schema.PRODUCT_COLUMNS}
     log = str(folder / "purchases.parquet"), str(folder / "products.parquet")
@@ -150,10 +152,10 @@ def test_by_hand(tmp_path: Path) -> None:
     revenue = {(row[0], row[4]): row[2] for name in schema.SPLITS for row in read_split(tmp_path / "out", name)}
     # What was paid in training before each purchase: never for the basket itself, never in validation.
     spent = {0: 0.0, 1: 0.2, 2: 0.3, 3: 0.4, 4: 0.6, 5: 0.6, 6: 0.6}
-    assert {time: paid for (customer, time), paid in revenue.items() if customer == "a"} == {
+    assert {time - START: paid for (customer, time), paid in revenue.items() if customer == "a"} == {
         time: np.float32(paid) for time, paid in spent.items()
     }
-    assert revenue["b", 6] == 0.0
+    assert revenue["b", START + 6] == 0.0
     assert list(metadata["products"]) == ["1", "2"]  # product 3 was never bought
 
 
