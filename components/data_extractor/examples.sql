@@ -11,8 +11,9 @@ WITH
     FROM {products}
   ),
 
-  -- A temporal split knows nothing of its test period: the catalogue is chosen from what was bought before the test
-  -- would begin if every product were kept. Where there is nothing to choose, catalogue_end is NULL.
+  -- A temporal split knows nothing of its test period: the catalogue is chosen from what was bought before the test.
+  -- When that begins depends on the rows that are kept, and so on the catalogue. First as if every product were kept,
+  -- then, if that is earlier, with the catalogue of then. Where there is nothing to choose, catalogue_end is NULL.
   whole_timeline AS (
     SELECT
       `timestamp`,
@@ -22,9 +23,40 @@ WITH
     WHERE fault IS NULL AND @split = 'temporal' AND (@catalogue_size > 0 OR @min_purchases > 1)
     GROUP BY `timestamp`
   ),
-  before_test AS (
-    SELECT MIN(IF(rows_so_far > @test_from * rows_in_all, `timestamp`, NULL)) AS catalogue_end
+  whole_log AS (
+    SELECT MIN(IF(rows_so_far > @test_from * rows_in_all, `timestamp`, NULL)) AS test_start
     FROM whole_timeline
+  ),
+  first_choice AS (
+    SELECT
+      product_id,
+      ROW_NUMBER() OVER (
+        ORDER BY COUNT(DISTINCT IF(@catalogue_size > 0, cust_person_id, NULL)) DESC, product_id
+      ) AS place
+    FROM {judged}
+    CROSS JOIN whole_log
+    WHERE fault IS NULL AND `timestamp` < test_start
+    GROUP BY product_id
+    HAVING COUNT(*) >= @min_purchases
+  ),
+  first_timeline AS (
+    SELECT
+      `timestamp`,
+      SUM(COUNT(*)) OVER (ORDER BY `timestamp`) AS rows_so_far,
+      SUM(COUNT(*)) OVER () AS rows_in_all
+    FROM {judged} AS judged
+    INNER JOIN first_choice ON judged.product_id = first_choice.product_id
+    WHERE fault IS NULL AND (@catalogue_size = 0 OR first_choice.place <= @catalogue_size)
+    GROUP BY `timestamp`
+  ),
+  before_test AS (
+    SELECT
+      COALESCE(
+        LEAST(MIN(IF(rows_so_far > @test_from * rows_in_all, `timestamp`, NULL)), MAX(test_start)),
+        MAX(test_start)
+      ) AS catalogue_end
+    FROM whole_log
+    LEFT JOIN first_timeline ON TRUE
   ),
 
   -- The catalogue: what most customers buy. They are counted only where that decides.

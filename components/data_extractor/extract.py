@@ -53,8 +53,9 @@ def extract(
         split: temporal puts the latest rows into validation and test; random goes by a stable hash.
         train_share: Share of the rows that go to training, between 0 and 1.
         validation_share: Share of the rows that go to validation; the rest is the test split.
-        catalogue_size: Keep this many products, those bought by the most customers; 0 keeps all.
-        min_purchases: Keep only products bought at least this often.
+        catalogue_size: Keep this many products, those bought by the most customers; 0 keeps all. With a temporal split
+            purchases before the test count, here and for min_purchases.
+        min_purchases: Keep only products bought at least this often; 1 keeps all.
         revenue_as_of: What an Example's revenue is of its customer: with purchase, the total of the training purchases
             before this one; with training, that of the whole training period, the same in all the customer's rows.
         thresholds: Limits on what the data report finds, a path or YAML or JSON text such as "{duplicate: 0.2}";

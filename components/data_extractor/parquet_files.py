@@ -77,6 +77,7 @@ def read(
     Returns:
         The files that have rows, by their types; what is wrong with single files; and the names of those without rows.
     """
+    lowered = {name.lower() for name in wanted}
     found: dict[Any, Group] = {}
     footers: dict[Any, tuple[dict[str, str], list[str]]] = {}
     faults, empty = [], []
@@ -92,7 +93,7 @@ def read(
         if not rows:
             empty.append(file.name)
             continue
-        own = [item for item in schema if item.name.lower() in wanted]
+        own = [item for item in schema if item.name.lower() in lowered]
         footer = tuple((item.name, str(item.type)) for item in own)
         if footer not in footers:
             footers[footer] = _types(connection, file.path, schema, wanted), schema.names

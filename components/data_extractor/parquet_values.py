@@ -98,8 +98,9 @@ def is_number(duckdb_type: str) -> bool:
 
 
 def disguised(name: str) -> str:
-    """SQL of the condition that a text is a number, but not as a number is written: 00123, 17850.0."""
-    return f"""regexp_full_match("{name}", '\\s*[+-]?(0[0-9]+|[0-9]+[.][0-9]*)\\s*|\\s+[0-9]+\\s*|[0-9]+\\s+')"""
+    """SQL of the condition that a text is a whole number, but not written as numbers are: 00123, 17850.0."""
+    number, plain = r"\s*[+-]?[0-9]+([.]0*)?\s*", "0|-?[1-9][0-9]*"
+    return f"""regexp_full_match("{name}", '{number}') AND NOT regexp_full_match("{name}", '{plain}')"""
 
 
 def matching(connection: duckdb.DuckDBPyConnection, name: str, condition: str, group: Group) -> Bad | None:
@@ -177,7 +178,7 @@ def _meant(name: str, kind: str, found: str, value: Any, fits: bool) -> str:
     if not fits:
         return ""
     return {
-        "string": f"CAST({name if is_integer(found) else f'CAST({name} AS BIGINT)'} AS VARCHAR)",
+        "string": f"CAST({name if is_integer(found) else f'TRY_CAST({name} AS BIGINT)'} AS VARCHAR)",
         "float": f"CAST({name} AS DOUBLE)",
         "int64": f"CAST({name} AS BIGINT)",
         "timestamp": f"CAST({name} AS TIMESTAMP)" if found == "VARCHAR" else "",

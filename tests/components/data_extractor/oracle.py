@@ -41,6 +41,8 @@ def before_test(rows: list[Row], split: str, share: float, size: int, min_purcha
     if split == "random" or (size == 0 and min_purchases == 1):
         return rows, 0
     end = start(rows, share)
+    first = set(catalogue([row for row in rows if row["timestamp"] < end], size, min_purchases))
+    end = min(end, start([row for row in rows if row["product_id"] in first], share))
     return [row for row in rows if row["timestamp"] < end], end
 
 
