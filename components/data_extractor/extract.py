@@ -97,6 +97,7 @@ def extract(
             found = data_report.measured(source, described, extras, min_purchases, previous, allowed)
             found.report["conversions"] = conversions
         checks.check_numbers(source, described, extras, found.products)
+        point_in_time.check_products(described["products"], config, found.products)
         point_in_time.check(source, config, found.splits, split, revenue_as_of)
         tables = {"purchases": purchases, "products": products}
         metadata = {

@@ -134,7 +134,7 @@ def _types(
     # By place: of two columns that differ in case alone DuckDB gives the second another name.
     for item, (_, duckdb_type, *_) in zip(schema, described, strict=True):
         if item.name in wanted and item.name not in types:
-            of_items = getattr(item.type, "value_type", None)
+            of_items: Any = getattr(item.type, "value_type", None)
             nulls = pa.types.is_list(item.type) and pa.types.is_null(of_items)
             types[item.name] = NULL if pa.types.is_null(item.type) else NULLS if nulls else duckdb_type
     return types

@@ -37,12 +37,12 @@ class Conversion(NamedTuple):
 class Bad(NamedTuple):
     """Values that meet a condition: how many, one of them, and a file that has it."""
 
-    count: int
+    rows: int
     value: Any
     file: File
 
     def __str__(self) -> str:
-        return f"{self.count:,} {'value' if self.count == 1 else 'values'} such as {_shown(self.value)}"
+        return f"{self.rows:,} {'value' if self.rows == 1 else 'values'} such as {_shown(self.value)}"
 
 
 class Sample(NamedTuple):
@@ -72,6 +72,9 @@ def conversion(name: str, found: str, target: str) -> Conversion | None:
             f"{column} NOT BETWEEN {-largest} AND {largest}",
             "beyond 2^53, where a float stands for several whole numbers",
         )
+    if found.startswith("DECIMAL") and kind == "float":
+        back = f"TRY_CAST({cast} AS {found}) IS DISTINCT FROM {column}"
+        return Conversion(cast, back, "of which a float does not hold all digits")
     if kind_of(found) == kind:
         return Conversion(cast)
     as_target = whole if kind == "int64" else f"CAST({whole} AS VARCHAR)"

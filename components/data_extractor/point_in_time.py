@@ -6,7 +6,7 @@ from typing import Any
 from components.common import schema
 from components.common.errors import InputError
 from components.common.feature_config import FeatureConfig, TemporalFeature
-from components.data_extractor import checks
+from components.data_extractor import checks, faults, times
 from components.data_extractor.sources import Source
 
 TOLERANCE = 1e-6  # revenue is a float64; sums of the same decimals differ less
@@ -58,6 +58,28 @@ WHERE ABS(revenue - expected) > {TOLERANCE} * (1 + expected) OR ABS(smallest - e
 ORDER BY cust_person_id
 LIMIT 1
 """  # noqa: S608  a constant of our own
+
+
+def check_products(described: str, config: FeatureConfig, products: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises InputError where a product's moment is not in seconds; one of a purchase would lie after the purchase.
+
+    Args:
+        described: What to call the product table.
+        config: The feature config.
+        products: The product lookup.
+    """
+    wrong = []
+    for entry in config.candidate.features:
+        if isinstance(entry, TemporalFeature):
+            late = [(row[entry.name], key) for key, row in products.items() if row[entry.name] > times.LAST]
+            if late:
+                (first, key), (last, _) = min(late), max(late)
+                mistaken = times.mistaken(first, last)
+                found = f"{len(late):,} moments beyond the year 9999, such as {first} of product {key}"
+                found += f"; {mistaken}" if mistaken else ""
+                where, remedy = f"{described}, field {entry.name}", "Pass products in which it is in seconds."
+                wrong.append(InputError(where, found, "seconds since 1970", remedy))
+    faults.refuse(wrong)
 
 
 def check(

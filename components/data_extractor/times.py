@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 EARLIEST = 631_152_000  # 1990-01-01; before it lies what was divided once too often, all of it in January 1970
+LAST = 253_402_300_799  # 9999-12-31; no moment of a product, such as one of milliseconds, lies beyond
 SLACK = 86_400  # seconds; a local time that counts as UTC is up to 14 hours ahead
 # How often each unit goes into a second, by the name that pandas has for it.
 UNITS: Mapping[str, int] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}

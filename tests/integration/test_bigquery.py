@@ -248,6 +248,28 @@ def test_bad_tables(emulator: server.Emulator, small_log: tuple[str, str], tmp_p
         assert not temporary(emulator)
 
 
+def test_times_and_products_that_cannot_be(
+    emulator: server.Emulator, small_log: tuple[str, str], tmp_path: Path
+) -> None:
+    """In the same words as from Parquet, but for the names and the remedy."""
+    purchases, products = load(emulator, small_log)
+    micros = pq.read_table(small_log[0])["timestamp"].cast(pa.int64()).to_numpy()
+    replace(small_log[0], "timestamp", pa.array(micros // 1000, pa.timestamp("us", "UTC")))
+    early = emulator.load("early", small_log[0])
+    message = r"field timestamp: found [\d,]+ rows before 1990.*times 1,000, as when seconds are taken for milliseconds"
+    with pytest.raises(InputError, match=message) as from_bigquery:
+        run((early, products), tmp_path / "bigquery")
+    with pytest.raises(InputError) as from_parquet:
+        run(small_log, tmp_path / "parquet")
+    assert from_parquet.value.found == from_bigquery.value.found
+    ids = pq.read_table(small_log[1])["product_id"].to_pylist()
+    replace(small_log[1], "product_id", pa.array([-1, *ids[1:]]))
+    message = r"field product_id: found the id -1, expected .* Pass a view without these rows as products: SELECT \*"
+    with pytest.raises(InputError, match=message):
+        run((purchases, emulator.load("unknown", small_log[1])), tmp_path / "bigquery")
+    assert not temporary(emulator)
+
+
 @pytest.mark.parametrize("failure", [None, ZeroDivisionError])
 def test_temporary_tables_go(emulator: server.Emulator, big: str, failure: type[Exception] | None) -> None:
     with pytest.raises(failure) if failure else contextlib.nullcontext(), opened(big) as source:

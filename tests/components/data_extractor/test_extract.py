@@ -140,6 +140,25 @@ def test_ties_in_the_catalogue_go_to_the_smaller_id(tmp_path: Path) -> None:
     assert list(metadata["products"]) == ["1", "2"]
 
 
+def test_the_catalogue_is_chosen_before_the_test(tmp_path: Path) -> None:
+    """Twenty purchases a second apart: product 3 is bought by the most customers, but all of them are in the test."""
+    bought = [1, 1, 1, 2, 2, 1, 2, 1, 2, 1, 1, 2, 1, 2, 1, 3, 3, 3, 3, 3]
+    customers = ["a", "b", "c"] * 5 + list("defgh")
+    log = write_log(tmp_path, customers, bought, list(range(20)))
+    shares = {"train_share": 0.5, "validation_share": 0.25}
+
+    def kept(name: str, **limits: Any) -> tuple[list[str], list[int]]:
+        metadata = run(log, tmp_path / name, **shares, **limits)
+        return list(metadata["products"]), [part["rows"] for part in metadata["splits"].values()]
+
+    assert kept("all") == (["1", "2", "3"], [10, 5, 5])
+    # Of the 15 rows of products 1 and 2 the test has those from second 11 on; before it they were bought 7 and 4 times.
+    assert kept("two", catalogue_size=2) == (["1", "2"], [7, 4, 4])
+    assert kept("three", catalogue_size=3) == (["1", "2"], [7, 4, 4])
+    assert kept("often", min_purchases=4) == (["1", "2"], [7, 4, 4])
+    assert kept("random", split="random", catalogue_size=1)[0] == ["3"]
+
+
 def test_by_hand(tmp_path: Path) -> None:
     """Ten purchases: 6 train, 2 validation, 2 test. Customer b appears in training not at all."""
     # The boundaries at 60% and 80% fall between the baskets; the last two share a second.

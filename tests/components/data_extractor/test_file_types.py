@@ -79,6 +79,7 @@ READ: list[tuple[str, tuple[Any, Any], list[Any], str]] = [
         "float (FLOAT) in F as float (DOUBLE)",
     ),
     ("revenue", ([0.5, 2.0], decimals("12.34", None)), [0.5, 2, 12.34, None], "float (DECIMAL(20,2)) in F as float"),
+    ("revenue", ([0.5, 2.0], decimals("999999999999.99", "-0.01")), [0.5, 2, 999999999999.99, -0.01], "float (DECIMAL"),
     ("revenue", (decimals("1.5", "2"), decimals("1.25", "2")), [1.5, 2, 1.25, 2], ""),
     ("revenue", ([0.5, 2.0], pa.nulls(2)), [0.5, 2, None, None], "null in F as float"),
     ("tags", ([["a"], []], [[], []]), [["a"], [], [], []], "list<null> in F as list<string>"),
@@ -188,6 +189,10 @@ REFUSED: dict[str, tuple[list[pa.Table], list[str]]] = {
     "a price that no float holds": (
         [day(0), day(1, revenue=[2**60, 1])],
         ["found type int64 with 1 value such as 1152921504606846976, beyond 2^53"],
+    ),
+    "a decimal that no float holds": (
+        [day(0), day(1, revenue=decimals("123456789012345678.91", "1"))],
+        ["found type float (DECIMAL(20,2)) with 1 value such as 123456789012345678.91, of which a float does not"],
     ),
     "days without a time": (
         [day(0), day(1, timestamp=[date(2024, 1, 31)] * 2)],

@@ -55,6 +55,16 @@ def log(small_log: tuple[str, str]) -> tuple[str, str]:
     return small_log
 
 
+def test_moments_of_products_in_milliseconds(log: tuple[str, str], tmp_path: Path) -> None:
+    table = pq.read_table(log[1])
+    moments = [1_700_000_000_000 + i for i in range(len(table))]
+    pq.write_table(table.append_column("listed", pa.chunked_array([moments])), log[1])
+    config = CONFIG.replace("name: product_id}", "name: product_id}, {kind: temporal, name: listed}")
+    message = r"field listed: found 30 moments beyond the year 9999, such as 1700000000000 of product 306344001001; div"
+    with pytest.raises(InputError, match=message):
+        extract(purchases=log[0], products=log[1], output_path=str(tmp_path / "out"), feature_config=config)
+
+
 def run(log: tuple[str, str], output: Path, **arguments: str) -> None:
     extract(purchases=log[0], products=log[1], output_path=str(output), feature_config=CONFIG, **arguments)  # type: ignore[arg-type]
 
