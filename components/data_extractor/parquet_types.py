@@ -60,9 +60,9 @@ def select(
     conversions: list[str] = []
     for name, kind in wanted.items():
         column = Column(table, path, name, kind)
-        found, said_, chosen = _resolve(connection, column, groups)
+        found, converted, chosen = _resolve(connection, column, groups)
         faults += found
-        conversions += said_
+        conversions += converted
         for listed, expression in zip(expressions, chosen, strict=True):
             listed.append(f'{expression} AS "{name}"')
     parts = [
@@ -108,9 +108,13 @@ def _resolve(
         conversions.append(f"{column}: from the names of folders, as in {from_folders[0]}")
     if target == "VARCHAR":
         faults += _numbers_in_disguise(connection, column, by_type)
-    chosen = [_from_folder(group.folders[column.name]) if group in from_folders else None for group in groups]
-    own_types = [group.types.get(column.name) for group in groups]
-    return faults, conversions, [text or expressions[found] for text, found in zip(chosen, own_types, strict=True)]
+    chosen = [
+        _from_folder(group.folders[column.name])
+        if column.name in group.folders
+        else expressions[group.types.get(column.name)]
+        for group in groups
+    ]
+    return faults, conversions, chosen
 
 
 def _from_folder(value: str | None) -> str:

@@ -128,8 +128,8 @@ def test_the_basket_log_holds_the_same_rows_and_what_was_paid_in_training(tmp_pa
     found = {}
     for split in schema.SPLITS:
         rows = examples.read(examples.shards(f"{output}/{split}"), columns)
-        shown = zip(*(rows[name].tolist() for name in ("cust_person_id", "product_id", "timestamp")), strict=True)
-        found[split] = [*shown]
+        rows_of = zip(*(rows[name].tolist() for name in ("cust_person_id", "product_id", "timestamp")), strict=True)
+        found[split] = [(who, product, moment - 1_700_000_000) for who, product, moment in rows_of]
         facts = {"first_timestamp": rows["timestamp"].min(), "last_timestamp": rows["timestamp"].max(), "shards": 1}
         assert written["splits"][split] == {"rows": len(found[split]), **facts}
         assert set(rows["art_name"].tolist()) == {"näme".encode()}

@@ -105,7 +105,7 @@ def test_read_without_loss(
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
-def test_times_of_every_unit_beside_microseconds_in_utc(tmp_path: Path, unit: str, zone: str | None) -> None:
+def test_times_of_every_unit_beside_microseconds_in_utc(tmp_path: Path, unit: Any, zone: str | None) -> None:
     per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
     other = pa.array([(START + DAY + i) * per_second for i in range(2)], pa.timestamp(unit, zone))
     read, conversions = files.read(files.write(tmp_path, day(0), day(1, timestamp=other)))
@@ -250,7 +250,7 @@ def test_refused(tmp_path: Path, name: str) -> None:
     assert "view" not in text
 
 
-MENDED = {
+MENDED: dict[str, tuple[str, list[Any]]] = {
     "a decimal comma": ("revenue", [12.0, 1234.5]),
     "commas between thousands": ("revenue", [7.5, 1234.5]),
     "prices as text": ("revenue", [7.0, 2.5]),
@@ -362,7 +362,7 @@ def as_texts(of_files: list[tuple[str, list[Any]]]) -> list[str | None] | None:
     return texts
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(OF_FILES)
 def test_whatever_types_ids_have(
     tmp_path_factory: pytest.TempPathFactory, of_files: list[tuple[str, list[Any]]]

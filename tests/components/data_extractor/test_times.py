@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -43,7 +44,7 @@ PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 @pytest.mark.parametrize(("true", "read"), MISTAKEN)
-def test_the_wrong_unit(tmp_path: Path, true: str, read: str) -> None:
+def test_the_wrong_unit(tmp_path: Path, true: str, read: Any) -> None:
     numbers = [second * PER_SECOND[true] for second in SECONDS]
     wrong = pa.array(numbers, pa.timestamp(read))
     log = files.write(tmp_path, day(0, timestamp=wrong))
@@ -56,7 +57,7 @@ def test_the_wrong_unit(tmp_path: Path, true: str, read: str) -> None:
     assert "they would be from 2023-11-1" in text or read == "ns"
     assert "expected purchases from 1990 to tomorrow. Make times of the numbers again, by pandas.to_datetime" in text
     # The remedy, as pandas does it.
-    right = pd.to_datetime(pd.Series(numbers), unit=true)  # type: ignore[call-overload]
+    right = pd.to_datetime(pd.Series(numbers), unit=true)
     pq.write_table(day(0, timestamp=pa.array(right)), tmp_path / "log" / "day-0.parquet")
     check(log)
 
