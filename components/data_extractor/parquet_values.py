@@ -1,6 +1,5 @@
 """What becomes of values when a column of a file gets another type, and what they look like where it cannot."""
 
-import re
 from typing import Any, NamedTuple
 
 import duckdb
@@ -10,8 +9,9 @@ from components.data_extractor.parquet_files import NULL, NULLS, File, Group, ki
 
 FILE = "metro_recs_file"
 EXACT = {"DOUBLE": 2**53, "FLOAT": 2**24}  # from here on a float stands for several whole numbers
-DECIMAL_COMMA = re.compile(r"[+-]?\d{1,3}(\.?\d{3})*,\d+")
-THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+# Numbers as texts: how each is written with a decimal comma, and with commas between the thousands.
+DECIMAL_COMMA = r"\s*[+-]?(\d{1,3}(\.\d{3})*|\d+)(,\d+)?\s*"
+THOUSANDS = r"\s*[+-]?(\d{1,3}(,\d{3})*|\d+)(\.\d+)?\s*"
 FROM_UNIT = {
     "s": "make_timestamp({} * 1000000)",
     "ms": "make_timestamp({} * 1000)",
@@ -137,11 +137,13 @@ def sample(connection: duckdb.DuckDBPyConnection, name: str, kind: str, found: s
         given = f"{column} IS NOT NULL" + (f" AND NOT isnan({column})" if found in EXACT else "")
         query = f"arg_min({column}, {unlike}) FILTER ({given}), MIN({unlike}) FILTER ({given})"
         value, fits = _one(connection, query, group)
+        if kind == "float" and isinstance(value, str) and "," in value:
+            return _with_commas(connection, name, value, group)
     except duckdb.Error:  # such as text that is no UTF-8, or numbers beyond all times
         return Sample("", "")
     if value is None:
         return Sample(" without a single value", "")
-    return Sample(f", such as {_shown(value)}{_notation(kind, value)}", _meant(name, kind, found, value, bool(fits)))
+    return Sample(f", such as {_shown(value)}", _meant(name, kind, found) if fits else "")
 
 
 def _shown(value: Any) -> str:
@@ -163,23 +165,20 @@ def _numbers_as_times(name: str, smallest: int | None, largest: int | None) -> S
     return Sample(words, FROM_UNIT[unit].format(name) if unit else "")
 
 
-def _notation(kind: str, value: Any) -> str:
-    if kind != "float" or not isinstance(value, str):
-        return ""
-    if THOUSANDS.fullmatch(value.strip()):
-        return ", with commas between the thousands"
-    return ", with a decimal comma" if DECIMAL_COMMA.fullmatch(value.strip()) else ""
+def _with_commas(connection: duckdb.DuckDBPyConnection, name: str, value: str, group: Group) -> Sample:
+    """What the commas in texts of numbers are, where all of the column's texts tell the same."""
+    patterns = DECIMAL_COMMA, THOUSANDS
+    fits = ", ".join(f"""bool_and(regexp_full_match("{name}", '{pattern}'))""" for pattern in patterns)
+    decimal, thousands = _one(connection, fits, group)
+    shown = f", such as {value!r}"
+    if decimal == thousands:
+        return Sample(f"{shown}, with commas that may be decimal ones or stand between thousands", "")
+    if decimal:
+        return Sample(f"{shown}, with a decimal comma", f"CAST(replace(replace({name}, '.', ''), ',', '.') AS DOUBLE)")
+    return Sample(f"{shown}, with commas between the thousands", f"CAST(replace({name}, ',', '') AS DOUBLE)")
 
 
-def _meant(name: str, kind: str, found: str, value: Any, fits: bool) -> str:
-    notation = _notation(kind, value)
-    if notation:
-        plain = f"replace({name}, ',', '')"
-        if "decimal" in notation:
-            plain = f"replace(replace({name}, '.', ''), ',', '.')"
-        return f"CAST({plain} AS DOUBLE)"
-    if not fits:
-        return ""
+def _meant(name: str, kind: str, found: str) -> str:
     return {
         "string": f"CAST({name if is_integer(found) else f'TRY_CAST({name} AS BIGINT)'} AS VARCHAR)",
         "float": f"CAST({name} AS DOUBLE)",

@@ -183,6 +183,11 @@ REFUSED: dict[str, tuple[list[pa.Table], list[str]]] = {
         [day(0), day(1, revenue=["7.5", "1,234.50"])],
         ["found type string, such as '1,234.50', with commas between the thousands"],
     ),
+    "commas of two sorts": (
+        [day(0), day(1, revenue=["7.5", "1,5"])],
+        ["found type string, such as '1,5', with commas that may be decimal ones or stand between thousands"],
+    ),
+    "commas of either sort": ([day(0), day(1, revenue=["7", "1,234"])], ["such as '1,234', with commas that may be"]),
     "prices as text": ([day(0, revenue=["7", "2.5"])], ["column revenue: found type string, such as '", "float"]),
     "prices that are none": ([day(0, revenue=["7", "EUR 3"])], ["such as 'EUR 3', expected float"]),
     "truth as a price": ([day(0), day(1, revenue=[True, False])], ["column revenue: found type BOOLEAN"]),
