@@ -1,5 +1,4 @@
 import contextlib
-import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,34 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tensorflow as tf
 
 from components.exporter import verify
+from tests import saved_models
 from tests.components import fake_model
 
 
 @pytest.fixture(scope="session", autouse=True)
 def loaded_once() -> Iterator[None]:
-    """A SavedModel is loaded once, wherever its copies lie: nearly all tests read the same few.
-
-    TensorFlow also keeps the functions that it has prepared for their first call.
-    """
-    load = tf.saved_model.load
-    loaded: dict[bytes, Any] = {}
-
-    def once(folder: str) -> Any:
-        digest = hashlib.sha256()
-        for path in sorted(Path(folder).rglob("*")):
-            if path.is_file():
-                digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-        content = digest.digest()
-        loaded[content] = loaded.pop(content, None) or load(folder)
-        if len(loaded) > 16:
-            del loaded[next(iter(loaded))]  # the one that was asked for longest ago
-        return loaded[content]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tf.saved_model, "load", once)
+    """Nearly all tests read the same few SavedModels."""
+    with saved_models.loaded_once():
         yield
 
 
