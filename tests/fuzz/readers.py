@@ -25,7 +25,7 @@ Reader = Callable[..., Figures]
 
 
 def data_extractor(run: Run, output: Path, **paths: str) -> Figures:
-    """All that is written: metadata.json, data_report.json and the records of every shard."""
+    """All that is written: metadata.json, the data report but for what it says of types, and the records of shards."""
     from components.data_extractor.extract import extract
 
     told = {
@@ -43,7 +43,7 @@ def data_extractor(run: Run, output: Path, **paths: str) -> Figures:
         str(path.relative_to(written)): hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
         for path in sorted(written.glob("*/*.gz"))
     }
-    return {**without(metadata, "source"), "report": without(report, "source"), "records": records}
+    return {**without(metadata, "source"), "report": without(report, "source", "conversions"), "records": records}
 
 
 def vocab_builder(run: Run, output: Path, **paths: str) -> Figures:
@@ -104,7 +104,7 @@ def evaluator(run: Run, output: Path, **paths: str) -> Figures:
 
 
 def exporter(run: Run, output: Path, **paths: str) -> Figures:
-    """release.json, whose checksums say what is served."""
+    """release.json, without the checksums of the SavedModel: TensorFlow writes the same one in many ways."""
     from components.exporter.export import export
 
     told = {
@@ -114,7 +114,9 @@ def exporter(run: Run, output: Path, **paths: str) -> Figures:
         "output_path": str(output),
         **paths,
     }
-    return without(export(**told), "model")
+    document = export(**told)
+    files = {name: file for name, file in document.get("files", {}).items() if not name.startswith("saved_model/")}
+    return {**without(document, "model"), "files": files}
 
 
 def server(run: Run, output: Path, **paths: str) -> Figures:
@@ -129,7 +131,7 @@ def server(run: Run, output: Path, **paths: str) -> Figures:
     row = Row(tuple(column.default for column in model.columns), 5, (), "")
     households = Households(paths.get("examples", str(run.examples)), model.columns)
     return {
-        "verdict": document.get("verdict"),
+        "promote": document.get("verdict", {}).get("promote"),
         "columns": [list(column) for column in model.columns],
         "catalogue": model.catalogue.ids.tolist(),
         "answer": model([row]),
@@ -155,7 +157,7 @@ def tuning(run: Run, output: Path, **paths: str) -> Figures:
 
 def search(run: Run, output: Path, **paths: str) -> Figures:
     """tuning.json of a search that was finished before."""
-    shutil.copytree(run.search, output)
+    shutil.copytree(run.search, output, symlinks=True)
     return _searched(run, output, **paths)
 
 

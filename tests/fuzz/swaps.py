@@ -14,7 +14,7 @@ READ = {
     "Exporter": ("model", "examples", "evaluation", "examples/metadata.json"),
     "VocabBuilder": ("examples/metadata.json",),
     "server": ("examples/metadata.json",),
-    "tuning": ("model", "vocabularies.json", "examples/metadata.json"),
+    "tuning": ("vocabularies.json", "examples/metadata.json"),
 }
 SPLITS = ("examples/train", "examples/validation", "examples/test")
 MODELS = (
