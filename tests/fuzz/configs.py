@@ -120,7 +120,7 @@ def _crosses() -> Iterator[Case]:
     for side, columns in (("query", QUERY), ("candidate", CANDIDATE)):
         for names in [*itertools.combinations(columns, 2), columns[:3], columns[:1], (), ("city", "city")]:
             entry = {"kind": "cross", "names": list(names), "buckets": 16}
-            for component in ("feature config", "Trainer"):
+            for component in ("feature config", "VocabBuilder", "Trainer"):
 
                 def change(text: str, side: str = side, entry: dict[str, Any] = entry) -> str:
                     document = yaml.safe_load(text)

@@ -24,7 +24,10 @@ READ_BY = {
 }
 
 # Figures that nothing else could prove or disprove: those of an earlier run, and of a search's own training.
+UNPROVABLE = ("changed", "empty")
 UNPROVEN = (("DataExtractor", "previous_metadata.json"), ("tuning", "model/model_metadata.json"))
+# Faults that are seen before a field is: an error names the file alone.
+OF_FILE = ("further key", "key twice", "not a number", "huge", "deep", "surrogate")
 
 
 class Deleted:
@@ -120,10 +123,9 @@ def _case(component: str, name: str, place: Place, change: Change, number: int) 
     where = ".".join(map(str, place))
     shown = "" if change.value is Deleted else f" {json.dumps(change.value, default=str)[:30]}"
     keys = tuple(key for key in place if isinstance(key, str))[-2:]
-    names = ((Path(name).name,), *([keys] if change.kind != "further key" else []))
-    if name == "previous_metadata.json":  # what has moved too far from it is a finding of the data report
-        names = ((Path(name).name, "purchases"),)
-    right = anything if change.kind == "changed" and (component, name) in UNPROVEN else same
+    file = (Path(name).name, *(["purchases"] if name == "previous_metadata.json" else []))  # what moved too far from it
+    names = (file,) if change.kind in OF_FILE else (file, (*keys, "fingerprint"))
+    right = anything if change.kind in UNPROVABLE and (component, name) in UNPROVEN else same
     return Case(f"JSON, {change.kind}", component, f"{name} {where}:{shown} #{number}", mutate, names, right)
 
 

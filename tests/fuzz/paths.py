@@ -156,6 +156,7 @@ def _in(parameter: str, name: str, odd: str) -> Callable[[Scene], dict[str, str]
         folder.mkdir()
         target = folder / Path(name).name
         os.rename(scene.run.folder / name, target)
+        (scene.run.folder / name).symlink_to(target)  # for what else is in there
         return {parameter: _asked(parameter, str(target))}
 
     return mutate

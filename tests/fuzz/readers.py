@@ -100,7 +100,7 @@ def evaluator(run: Run, output: Path, **paths: str) -> Figures:
         "output_path": str(output),
         **paths,
     }
-    return without(evaluate(**told, ks=KS, must_beat="none"), "timing")  # type: ignore[arg-type]
+    return without(evaluate(**told, ks=KS, must_beat="none"), "timing", "fingerprint")  # type: ignore[arg-type]
 
 
 def exporter(run: Run, output: Path, **paths: str) -> Figures:
@@ -116,7 +116,7 @@ def exporter(run: Run, output: Path, **paths: str) -> Figures:
     }
     document = export(**told)
     files = {name: file for name, file in document.get("files", {}).items() if not name.startswith("saved_model/")}
-    return {**without(document, "model"), "files": files}
+    return {**without(document, "model", "fingerprint"), "files": files}
 
 
 def server(run: Run, output: Path, **paths: str) -> Figures:
@@ -178,12 +178,10 @@ def feature_config(run: Run, output: Path, **paths: str) -> Figures:
     from components.common import schema
     from components.common.vocabularies import read_vocabularies
     from components.data_extractor import sources
-    from components.vocab_builder.build import read_columns
     from trainer_image.model import Encoders
 
     config = fc.load(paths.get("feature_config", str(run.config)))
     extras = sources.extra_columns(config)
-    read_columns(config)
     if not any(extras.values()):  # the examples hold what it reads
         where = {"vocabularies": str(run.vocabularies), "metadata": str(run.examples / "metadata.json")}
         products = schema.read_metadata(where["metadata"])["products"]
