@@ -20,10 +20,11 @@ VALUES = 200_000  # of a YAML document, an alias counted with all that it stands
 LEAST, LARGEST = -(2**63), 2**64 - 1  # whole numbers that other programs can hold too
 BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml takes a tenth of PyYAML's time
 MERGE = "<<"
+NODES: Any = yaml.NodeEvent  # with attributes that its stub does not have
 BASED = re.compile(r"[-+]?(0[0-9_]+|[1-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")  # 010 is 8 in YAML 1.1, and 1:30 is 90
 
 
-class Loader(BASE):  # type: ignore[misc]  # chosen at run time
+class Loader(BASE):
     """A safe loader that reads 1e-3 and 1.5e3 as numbers, like YAML 1.2 and JSON; to PyYAML they are text."""
 
 
@@ -97,7 +98,7 @@ def _survey(text: str) -> None:
             ended = levels.pop()
             if ended.anchor:
                 sizes[ended.anchor] = values - ended.before
-        elif isinstance(event, yaml.NodeEvent):
+        elif isinstance(event, NODES):
             if levels:
                 _expect_new_key(levels[-1], event)
             if isinstance(event, yaml.CollectionStartEvent):

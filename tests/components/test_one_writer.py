@@ -22,7 +22,7 @@ NAME = "run [v1]?*/a::b%20c/output"
 
 
 def train(output_path: str) -> Any:
-    paths = {"tfrecords_path": "e", "vocabularies_path": "v", "metadata_path": "m"}
+    paths: dict[str, Any] = {"tfrecords_path": "e", "vocabularies_path": "v", "metadata_path": "m"}
     return training.train(Options(**paths, output_path=output_path))
 
 

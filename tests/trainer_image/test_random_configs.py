@@ -73,8 +73,8 @@ def test_extraction_and_vocabularies_take_what_is_loaded(document: dict[str, Any
     for tower in (config.query, config.candidate):
         for name, kind in tower.columns.items():
             assert types[name] == kind
-    for name, kind in read_columns(config).items():
-        assert types[name] == kind
+    for name, counted in read_columns(config).items():
+        assert types[name] == counted
     for step in sources.STEPS:
         assert "`" in sources.query(step, sources.extra_columns(config))
 
