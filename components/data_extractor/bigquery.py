@@ -118,6 +118,9 @@ class BigQuerySource(Source):
         example = f": {with_names(sql, self.names)}" if sql else ""
         return f"Pass a view {change} as {table}{example}."
 
+    def place(self, first: int, last: int) -> str:
+        return ""
+
     def columns(self, table: Table) -> dict[str, str]:
         """Column name to its type as `Source.select` names it, or BigQuery's name of another."""
         with explained(f"{table} {self.names[table]}"):

@@ -105,9 +105,10 @@ def _out_of_range(source: Source, where: str, condition: str, words: str) -> Inp
     )
     (bad,) = source.rows(f"SELECT COUNT(*) AS bad, MIN(`{time}`) AS smallest, MAX(`{time}`) AS largest {rows}", {})
     mistaken = times.mistaken(bad["smallest"], bad["largest"])
-    found = f"{_rows(bad['bad'])} {words}, from {times.in_words(bad['smallest'])} to {times.in_words(bad['largest'])}"
+    place = source.place(bad["smallest"], bad["largest"])
+    ends = f"from {times.in_words(bad['smallest'])} to {times.in_words(bad['largest'])}"
     example = example_of(source, rows, [schema.CUSTOMER, schema.PRODUCT, time])
-    found += f", such as {example}" + (f"; {mistaken}" if mistaken else "")
+    found = f"{_rows(bad['bad'])} {words}{place}, {ends}, such as {example}" + (f"; {mistaken}" if mistaken else "")
     remedy = times.REMEDY if mistaken else source.remedy("purchases", "without these rows")
     return InputError(f"{where}, field {time}", found, "purchases from 1990 to tomorrow", remedy)
 

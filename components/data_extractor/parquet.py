@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import sqlglot
 from sqlglot import exp
 
-from components.common import partial, staging, storage
+from components.common import partial, schema, staging, storage
 from components.common.errors import InputError
 from components.data_extractor import parquet_damage, parquet_files, parquet_types
 from components.data_extractor.faults import refuse
-from components.data_extractor.parquet_files import File, by_duckdb, literal, some
+from components.data_extractor.parquet_files import File, by_duckdb, literal, reader, some
 from components.data_extractor.parquet_stream import BATCH, ParquetStream
 from components.data_extractor.sources import Selected, Source, Step, Table, with_names
 
@@ -72,6 +72,7 @@ class ParquetSource(Source):
         if not groups:
             nothing = InputError(f"{table} {path}", "no rows", "at least one", f"Pass {table} with rows.")
             return Selected(faults or [nothing], [])
+        self.files[table] = [file for group in groups for file in group.files]
         with self._explained():
             sql, selected = parquet_types.select(self.connection, table, path, groups, wanted)
         faults += selected.faults
@@ -87,6 +88,17 @@ class ParquetSource(Source):
             query = to_duckdb(with_names(sql, {table: self.names[table]}))
             example = by_duckdb(query.replace(f'"{self.names[table]}"', literal(self.paths[table])))
         return f"Pass files {change} as {table}{example}."
+
+    def place(self, first: int, last: int) -> str:
+        within = f"BETWEEN {first * 1_000_000} AND {last * 1_000_000 + 999_999}"
+        condition = f'epoch_us(CAST("{schema.TIMESTAMP}" AS TIMESTAMPTZ)) {within}'
+        counts = f"SELECT COUNT(*) FROM {{}} WHERE {condition}"  # noqa: S608
+        names = [
+            file.name
+            for file in self.files["purchases"]
+            if self.connection.execute(counts.format(reader([file.path]))).fetchall() != [(0,)]
+        ]
+        return f" in {some(names)}" if names and len(self.files["purchases"]) > 1 else ""
 
     def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         with self._explained():

@@ -84,6 +84,10 @@ class Source(Protocol):
         """
         ...
 
+    def place(self, first: int, last: int) -> str:
+        """In which files the purchases between two seconds are, to go on with; "" where there are no files."""
+        ...
+
     def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The rows of a small result."""
         ...

@@ -62,6 +62,14 @@ def test_the_wrong_unit(tmp_path: Path, true: str, read: Any) -> None:
     check(log)
 
 
+def test_the_day_in_the_wrong_unit_is_named(tmp_path: Path) -> None:
+    wrong = pa.array([(START + DAY) * 1000] * 2, pa.timestamp("s"))
+    log = files.write(tmp_path, day(0), day(1, timestamp=wrong), day(2), pa.table({"empty": pa.nulls(0)}))
+    message = rf"field timestamp: found 2 rows later than tomorrow in {tmp_path}/log/day-1.parquet, from 55843-08-05 "
+    with pytest.raises(InputError, match=message):
+        check(log)
+
+
 def test_a_few_times_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Both ends at once, each with a row; what is dropped for another reason is not asked for its time."""
     soon = int(time.time()) + 3 * DAY
