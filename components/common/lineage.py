@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from components.common import fingerprints, storage
 
 MADE_FROM, FINGERPRINT = "made_from", "fingerprint"
+TIMING = "timing"  # how long it took is no part of what an artifact is: equal ones have equal fingerprints
 MODEL, EVALUATION, EXAMPLES, VOCABULARIES = "model", "evaluation", "examples", "vocabularies"
 
 
@@ -21,7 +22,7 @@ class Source(NamedTuple):
 
 
 def sealed(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with the fingerprint of all that is in it, as it will be read."""
+    """The document with the fingerprint of all that is in it but its timing, as it will be read."""
     return {**document, FINGERPRINT: fingerprints.of(json.loads(json.dumps(_content(document))))}
 
 
@@ -37,7 +38,7 @@ def expect_sealed(path: str, document: Mapping[str, Any], writer: str) -> None:
 
 
 def _content(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if key != FINGERPRINT}
+    return {key: value for key, value in document.items() if key not in (FINGERPRINT, TIMING)}
 
 
 def read(path: str, what: str) -> tuple[Source, dict[str, Any]]:
