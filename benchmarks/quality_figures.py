@@ -48,7 +48,7 @@ def trained(log: str, config: str, settings: dict[str, Any], per_basket: bool, f
             f"seconds_to_beat_{SHOPPING_LIST}": seconds_to_beat(whole_curve(document["training"]), float(to_beat)),
             f"validation_recall_10_of_{SHOPPING_LIST}": float(to_beat),
         }
-        is_in_time = found.metadata["split"]["method"] == "temporal"
+        is_in_time = found.metadata.method == "temporal"
         if has_history(found.models["model"].query) and is_in_time and not per_basket:
             for name, values in quality_fresh.figures(log, found, KS).items():
                 measured.setdefault(name, {}).update(values)

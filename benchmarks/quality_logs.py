@@ -147,7 +147,8 @@ def _split_by_basket(source: str, purchases: str, output_path: str) -> None:
     order = np.lexsort((rows[schema.PRODUCT], customer, rows[schema.TIMESTAMP]))
     table = _table({column: values[order] for column, values in rows.items()}, metadata["schema"], split[order])
     with storage.publish(output_path, schema.METADATA) as folder:
-        written = dict(write.write_shards((0, Rows(table)), 1, folder, metadata["schema"]))
+        shards = write.write_shards((0, Rows(table)), 1, folder, metadata["schema"])
+        written = {shard.split: shard.rows for shard in shards}
         splits = {
             name: {
                 "rows": written[name],
@@ -158,7 +159,7 @@ def _split_by_basket(source: str, purchases: str, output_path: str) -> None:
             for name in schema.SPLITS
         }
         cut = {"splits": splits, "split": {"method": BASKET}}
-        storage.write_json(storage.join(folder, schema.METADATA), {**metadata, **cut})
+        storage.write_json(storage.join(folder, schema.METADATA), {**metadata, **cut, "fingerprint": ""})
 
 
 def _paid_in_training(

@@ -51,6 +51,7 @@ def compare(*, seeds: int = 3, epochs: int = 40, cache: str = ".cache") -> None:
 def trained(log: str, kind: str, seed: int, epochs: int, folder: str) -> dict[str, float]:
     """Trains once and returns the metrics of METRICS and the seconds of training."""
     from benchmarks.train_ours import by_row, train_on
+    from components.common.example_part import Part
     from trainer_image import inputs, optimizer
 
     if kind == LAZY:
@@ -58,9 +59,9 @@ def trained(log: str, kind: str, seed: int, epochs: int, folder: str) -> dict[st
     if kind == BY_ROW:
         load = inputs.load
 
-        def ungrouped(path: str, split: str, *arguments: Any) -> Any:
-            purchases = load(path, split, *arguments)
-            return by_row(purchases) if split == "train" else purchases
+        def ungrouped(part: Part, *arguments: Any, **options: Any) -> Any:
+            purchases = load(part, *arguments, **options)
+            return by_row(purchases) if part.split == "train" else purchases
 
         inputs.load = ungrouped  # type: ignore[assignment]
     document = train_on(log, f"{folder}/model", learning_rate=0.004, epochs=epochs, patience=epochs, seed=seed)

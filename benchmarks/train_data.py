@@ -15,9 +15,9 @@ from isal import igzip
 
 from benchmarks.train_world import CITIES, SHARES, Purchases, World, blocks, truth, world
 from components.common import schema, storage, tfrecord
+from components.common.accumulator import Accumulator
 from components.common.errors import InputError
 from components.common.vocabularies import FORMAT_VERSION
-from components.vocab_builder.accumulator import Accumulator
 
 SHARD, FEWEST_SHARDS = 1_250_000, 4  # rows, files
 FEW = 50_000  # rows that are written sooner than processes start

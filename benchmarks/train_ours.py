@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.common import example_set, schema, storage
 from components.common import feature_config as fc
-from components.common import schema, storage
 from components.common.vocabularies import read_vocabularies
 from trainer_image import batches, cache, inputs, optimizer, steps
 from trainer_image.batches import Sampler
@@ -60,8 +60,8 @@ def read(log: str, config: str = "feature_config.yaml") -> Data:
 
 def purchases(log: str, split: str, encoders: Encoders) -> Purchases:
     """One split, encoded, in memory."""
-    with cache.opened(8 << 30) as memory:
-        return inputs.load(storage.join(log, "examples"), split, encoders.query, encoders.catalogue, memory)
+    with cache.opened(8 << 30) as memory, example_set.opened(storage.join(log, "examples")) as examples:
+        return inputs.load(examples.part(split), encoders.query, encoders.catalogue, memory)
 
 
 def by_row(purchases: Purchases) -> Purchases:

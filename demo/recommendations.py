@@ -39,11 +39,12 @@ def recommend(release: str, folder: str) -> Recommendations:
     """Recommendations for a few households of the test split."""
     import numpy as np
 
-    from components.common import examples, saved_models, schema, storage
+    from components.common import example_set, saved_models, schema
 
     model = saved_models.SavedModel(release, saved_models.RETRIEVAL_MODEL)
     columns = {column: kind for column, kind in model.columns.items() if column not in schema.REQUEST}
-    rows = examples.read(examples.shards(storage.join(folder, "test")), {**columns, schema.CUSTOMER: "string"})
+    with example_set.opened(folder, splits=["test"]) as examples:
+        rows = examples.part("test").read({**columns, schema.CUSTOMER: "string"})
     _, first = np.unique(rows[schema.CUSTOMER], return_index=True)
     chosen = first[np.linspace(0, len(first) - 1, HOUSEHOLDS).astype(int)]
     shown = {name: column[chosen] for name, column in rows.items()}

@@ -1,6 +1,7 @@
 """The Trainer alone as a Vertex AI custom job: on one machine, or on a cluster that trains together."""
 
 import copy
+import glob
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,10 +21,11 @@ class Training:
 
     Args:
         image: The Trainer's image with its registry.
-        tfrecords_path: gs:// folder of the examples.
+        tfrecords_path: gs:// folder of the examples, or a folder or glob of shards that nobody split.
         vocabularies_path: gs:// path of the vocabularies.
         output_path: gs:// folder for the model.
-        metadata_path: metadata.json of the examples; by default the one in their folder.
+        metadata_path: metadata.json of the examples; by default the one in their folder or, of a glob, in that of its
+            shards or beside it.
         parameters: The Trainer's other flags as name=value, for example epochs=20.
         feature_config: The feature config's file, whose text is passed on; by default the one that is shipped.
         service_account: Whom it runs as; by default the project's Compute Engine account.
@@ -86,10 +88,12 @@ def values(training: Training, rerun: dict[str, Any]) -> dict[str, Any]:
 
 def arguments(training: Training, rerun: dict[str, Any]) -> list[str]:
     """The Trainer's command line."""
+    own = "" if glob.has_magic(training.tfrecords_path) else f"{training.tfrecords_path.rstrip('/')}/metadata.json"
+    metadata = training.metadata_path or own
     paths = {
         "tfrecords_path": training.tfrecords_path,
         "vocabularies_path": training.vocabularies_path,
-        "metadata_path": training.metadata_path or f"{training.tfrecords_path.rstrip('/')}/metadata.json",
+        **({"metadata_path": metadata} if metadata else {}),
         "output_path": training.output_path,
     }
     for name, path in paths.items():

@@ -57,6 +57,7 @@ def training(settings: Settings = STANDARD) -> Any:
         refit: bool = False,
         ablate: bool = False,
         ablation_seeds: int = 3,
+        mix: bool = False,
         champion: str = "",
         ks: list = [5, 10, 50, 100],  # noqa: B006  KFP wants a list, and never calls this function twice
         must_beat: str = "popularity",
@@ -118,6 +119,8 @@ def training(settings: Settings = STANDARD) -> Any:
                 has learned from all that comes before the test.
             ablate: Train again without category and subcategory, and measure what they are worth.
             ablation_seeds: How many seeds do so, each with and without them.
+            mix: Artifacts may be of other runs than those that they are used with, such as vocabularies of other
+                examples; it is for what begins with artifacts that are there.
             champion: model/ of the model in production, to compare with on the same purchases; "" where there is none.
             ks: Cut-offs of Recall@k; the gate looks at the largest.
             must_beat: The baseline to beat: popularity, popularity_by_city, personal_frequency, ease, best or none.

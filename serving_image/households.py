@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from components.common import examples, schema, storage
+from components.common import example_set, schema
 from components.common.errors import InputError
-from components.common.staging import staged
 from serving_image.rows import Column
 
 HISTORY = ("train", "validation")
@@ -19,7 +18,7 @@ class Households:
     """Customers of the test split with their purchases.
 
     Args:
-        folder: examples/ of the DataExtractor, local or gs://.
+        folder: examples/ of the DataExtractor, or shards that nobody split, local or gs://.
         columns: The columns that the model asks for.
 
     Raises:
@@ -30,10 +29,11 @@ class Households:
         kinds = {column.name: column.kind for column in columns}
         if schema.CUSTOMER not in kinds:
             raise InputError(folder, f"a model without {schema.CUSTOMER}", "one that knows customers", "Leave it out.")
-        with staged(folder) as local:
-            self.products = schema.read_metadata(storage.join(local, schema.METADATA))["products"]
-            test = _read(local, "test", {**kinds, schema.PRODUCT: "int64", schema.TIMESTAMP: "int64"})
-            bought = [_read(local, split, {schema.CUSTOMER: "string", schema.PRODUCT: "int64"}) for split in HISTORY]
+        with example_set.opened(folder) as examples:
+            self.products = examples.products({})
+            test = examples.part("test").read({**kinds, schema.PRODUCT: "int64", schema.TIMESTAMP: "int64"})
+            who_bought = {schema.CUSTOMER: "string", schema.PRODUCT: "int64"}
+            bought = [examples.part(split).read(who_bought) for split in HISTORY]
         order = np.argsort(test[schema.TIMESTAMP], kind="stable")
         # A household's columns are those of its first purchase of the test split: what is known when it comes.
         customers, first = np.unique(test[schema.CUSTOMER][order].astype(bytes), return_index=True)
@@ -73,7 +73,3 @@ class Households:
             }
             for product, count in counts.most_common()
         ]
-
-
-def _read(folder: str, split: str, columns: dict[str, str]) -> dict[str, np.ndarray]:
-    return examples.read(examples.shards(storage.join(folder, split)), columns)

@@ -1,7 +1,6 @@
 """Toy shops for the Trainer: written with TensorFlow's own tools, so that nothing under test made them."""
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,8 +121,10 @@ def moved(shop: Shop, folder: Path, rows: dict[str, list[dict[str, Any]]]) -> Sh
     """Writes the shop with other rows and the same vocabularies."""
     for split, of_split in rows.items():
         write_shard(folder / split / "part-00000-of-00001.tfrecord.gz", of_split)
-    for path in (shop.metadata, shop.vocabularies):
-        (folder / os.path.basename(path)).write_bytes(Path(path).read_bytes())
+    document = json.loads(Path(shop.metadata).read_text(encoding="utf-8"))
+    document["splits"] = {split: {"rows": len(of_split)} for split, of_split in rows.items()}
+    (folder / "metadata.json").write_text(json.dumps(document), encoding="utf-8")
+    (folder / "vocabularies.json").write_bytes(Path(shop.vocabularies).read_bytes())
     paths = str(folder / "vocabularies.json"), str(folder / "metadata.json")
     return Shop(str(folder), *paths, rows, shop.products)
 

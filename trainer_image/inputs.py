@@ -1,18 +1,17 @@
 """TFRecords to encoded purchases, in which equal queries are one."""
 
-import os
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from components.common import examples, progress, schema, storage
+from components.common import progress, schema
 from components.common.errors import InputError
+from components.common.example_part import Part
 from trainer_image.cache import Cache, Column
 from trainer_image.features import Encoder
 
-SPLIT_PERCENT = {"train": (0, 80), "validation": (80, 95), "test": (95, 100)}
 UNKNOWN = -1  # a product that is not in the catalogue
 BUYER, BUYERS = "#buyer", 2**31 - 1  # a customer's hash, under a name that no column has, and how many there are
 
@@ -53,15 +52,11 @@ class Purchases(NamedTuple):
         return np.bincount(self.product[known], self.times[known], minlength=products)
 
 
-def load(
-    tfrecords: str, split: str, encoder: Encoder, catalogue: list[str], cache: Cache, *, by_buyer: bool = False
-) -> Purchases:
+def load(part: Part, encoder: Encoder, catalogue: list[str], cache: Cache, *, by_buyer: bool = False) -> Purchases:
     """Reads one split, encodes it once, and groups it.
 
     Args:
-        tfrecords: A local folder with train/, validation/ and test/, or a folder or glob of shards that are split
-            here 80-15-5 by a stable hash of customer, product and time.
-        split: One of schema.SPLITS.
+        part: The rows of the split.
         encoder: The query tower's.
         catalogue: Product ids in index order.
         cache: Where the arrays live.
@@ -72,20 +67,12 @@ def load(
         The same arrays, however the rows were ordered and sharded.
 
     Raises:
-        InputError: no shards, an empty split, damaged files, or columns missing.
+        InputError: an empty split, other rows than metadata.json says, or columns missing.
     """
-    files, is_split = find(tfrecords, split)
-    columns = {**encoder.columns, schema.PRODUCT: "int64"}
-    if by_buyer or not is_split:
-        columns |= {schema.CUSTOMER: "string"}
-    if not is_split:
-        columns |= {schema.TIMESTAMP: "int64"}
+    columns = {**encoder.columns, schema.PRODUCT: "int64", **({schema.CUSTOMER: "string"} if by_buyer else {})}
     index = product_index(catalogue)
 
     def encode(raw: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        if not is_split:
-            kept = belongs(raw, split)
-            raw = {name: tf.boolean_mask(column, kept) for name, column in raw.items()}
         encoded = encoder(raw)
         if by_buyer:
             encoded[BUYER] = tf.cast(tf.strings.to_hash_bucket_fast(raw[schema.CUSTOMER], BUYERS), tf.int32)
@@ -94,28 +81,16 @@ def load(
     target = Column(cache)
     # Queries are sorted by their first key last: where they tell customers apart, the buyer changes nothing.
     queries = {key: Column(cache) for key in (*([BUYER] if by_buyer else []), *encoder.tables)}
-    with examples.explained(files, columns), progress.shown(f"Reading {split}"):
-        for encoded, found in examples.dataset(files, columns).map(encode, num_parallel_calls=2).as_numpy_iterator():
+    with part.explained(columns), progress.shown(f"Reading {part.split}", part.rows or 0):
+        for encoded, found in part.dataset(columns).map(encode, num_parallel_calls=2).as_numpy_iterator():
             target.append(found)
             for key, column in queries.items():
                 column.append(encoded[key])
             progress.advance(len(found))
+    part.expect_rows(target.rows)
     if not target.rows:
-        raise InputError(tfrecords, f"no rows in the {split} split", "at least one", "Extract more data.")
+        raise part.no_rows()
     return grouped({key: column.array() for key, column in queries.items()}, target.array(), len(catalogue), cache)
-
-
-def find(tfrecords: str, split: str) -> tuple[list[str], bool]:
-    """The files that hold a split, and whether they hold nothing else."""
-    if os.path.isdir(os.path.join(tfrecords, split)):
-        return examples.shards(os.path.join(tfrecords, split)), True
-    if os.path.isdir(tfrecords):
-        return examples.shards(tfrecords), False
-    files = storage.list_files(tfrecords)
-    if not files:
-        remedy = "Check --tfrecords-path, or run the DataExtractor."
-        raise InputError(tfrecords, "no files", "a folder or glob of TFRecord shards", remedy)
-    return files, False
 
 
 def product_index(catalogue: list[str]) -> tf.lookup.StaticHashTable:
@@ -123,14 +98,6 @@ def product_index(catalogue: list[str]) -> tf.lookup.StaticHashTable:
     ids = tf.constant([int(product) for product in catalogue], tf.int64)
     places = tf.range(len(catalogue), dtype=tf.int32)
     return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(ids, places), default_value=UNKNOWN)
-
-
-def belongs(raw: dict[str, tf.Tensor], split: str) -> tf.Tensor:
-    """bool [B]: the rows of a split, where the files hold all of them. Needs customer, product and time."""
-    key = [raw[schema.CUSTOMER], tf.strings.as_string(raw[schema.PRODUCT]), tf.strings.as_string(raw[schema.TIMESTAMP])]
-    bucket = tf.strings.to_hash_bucket_fast(tf.strings.join(key, "\x1f"), 100)
-    low, high = SPLIT_PERCENT[split]
-    return (bucket >= low) & (bucket < high)
 
 
 def grouped(query: dict[str, np.ndarray], target: np.ndarray, products: int, cache: Cache) -> Purchases:

@@ -169,6 +169,6 @@ def catalogue_of(
     if len(catalogue) < SMALLEST_CATALOGUE:
         found = f"{len(catalogue)} products that {paths['vocabularies']} knows too"
         raise InputError(
-            f"{paths['metadata']}, products", found, f"at least {SMALLEST_CATALOGUE}", "Use files of one extraction."
+            f"{paths['metadata']}, products", found, f"at least {SMALLEST_CATALOGUE}", "Use files that belong together."
         )
     return catalogue

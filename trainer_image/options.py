@@ -30,10 +30,12 @@ class Options:
 
     Args:
         tfrecords_path: Folder with train/, validation/ and test/, or a folder or glob of shards to split 80-15-5.
-        vocabularies_path: vocabularies.json of the VocabBuilder.
-        metadata_path: metadata.json of the DataExtractor, for the product lookup.
+        vocabularies_path: vocabularies.json of the VocabBuilder, or {column: [tokens]}.
         output_path: Where model/ goes: saved_model/, query_model/, candidate_model/, weights.npz, logs/,
             model_metadata.json.
+        metadata_path: metadata.json of the DataExtractor, or {product id: {art_name, category, subcategory}}; by
+            default that in the folder of the shards or, where nobody split them, beside it. Such shards may do without:
+            what is known of a product is then what its rows say.
         epochs: Passes over the training rows, at most.
         batch_size: Rows a step, per replica. With the full-catalogue loss a step takes whole queries, in the default
             config all rows of a customer: as many queries as hold this many rows on average, and 256 at least.
@@ -70,8 +72,8 @@ class Options:
 
     tfrecords_path: str
     vocabularies_path: str
-    metadata_path: str
     output_path: str
+    metadata_path: str = ""
     epochs: int = 150
     batch_size: int = 4096
     learning_rate: float = 0.001

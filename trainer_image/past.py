@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from components.common import examples, schema
+from components.common import schema
 from components.common.errors import InputError
+from components.common.example_part import Part
 from components.common.vocabularies import require
 from trainer_image import inputs
 from trainer_image.cache import Cache, Column
@@ -32,8 +33,8 @@ class Rows(NamedTuple):
     time: np.ndarray
 
 
-def with_customers(vocabularies: dict[str, dict[str, Any]], path: str, tfrecords: str, split: str) -> dict[str, Any]:
-    """The vocabularies, with those who may have a history under CUSTOMERS: who bought in training, or in `split`.
+def with_customers(vocabularies: dict[str, dict[str, Any]], path: str, part: Part) -> dict[str, Any]:
+    """The vocabularies, with those who may have a history under CUSTOMERS: who bought in training, or in `part`.
 
     An id feature knows the customers of training alone, because it has learned nothing of others. A history needs no
     learning.
@@ -41,46 +42,37 @@ def with_customers(vocabularies: dict[str, dict[str, Any]], path: str, tfrecords
     Args:
         vocabularies: The features of vocabularies.json.
         path: Where that file came from, for errors.
-        tfrecords: As for `inputs.load`.
-        split: One of schema.SPLITS.
+        part: The rows of a later split.
     """
     tokens = require(vocabularies, path, schema.CUSTOMER, "tokens")
-    files, is_split = inputs.find(tfrecords, split)
-    columns = {schema.CUSTOMER: "string"}
-    if not is_split:
-        columns |= {schema.PRODUCT: "int64", schema.TIMESTAMP: "int64"}
     found: set[bytes] = set()
-    with examples.explained(files, columns):
-        for raw in examples.dataset(files, columns):
-            found.update(np.unique((raw if is_split else _of(raw, split))[schema.CUSTOMER].numpy()).tolist())
+    for batch in part.batches({schema.CUSTOMER: "string"}):
+        found.update(np.unique(batch[schema.CUSTOMER]).tolist())
     later = sorted(found - {token.encode() for token in tokens})
-    return {**vocabularies, CUSTOMERS: {"tokens": [*tokens, *(_decoded(customer, files) for customer in later)]}}
+    return {**vocabularies, CUSTOMERS: {"tokens": [*tokens, *(_decoded(customer, part) for customer in later)]}}
 
 
-def read(tfrecords: str, split: str, encoder: Encoder, catalogue: list[str], cache: Cache) -> Rows:
+def read(part: Part, encoder: Encoder, catalogue: list[str], cache: Cache) -> Rows:
     """Reads a split once more.
 
     Args:
-        tfrecords: As for `inputs.load`.
-        split: One of schema.SPLITS.
+        part: The rows of the split.
         encoder: The query tower's, which has a `history`.
         catalogue: Product ids in index order.
         cache: Where the arrays live.
     """
-    files, is_split = inputs.find(tfrecords, split)
     columns = {**encoder.columns, schema.CUSTOMER: "string", schema.PRODUCT: "int64", schema.TIMESTAMP: "int64"}
     index = inputs.product_index(catalogue)
 
     def encode(raw: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        if not is_split:
-            raw = _of(raw, split)
         return encoder(raw)[KEY], index.lookup(raw[schema.PRODUCT]), raw[schema.TIMESTAMP]
 
     found = [Column(cache) for _ in Rows._fields]
-    with examples.explained(files, columns, counted=True):  # `inputs.load` has found them whole
-        for part in examples.dataset(files, columns).map(encode, num_parallel_calls=2).as_numpy_iterator():
-            for column, values in zip(found, part, strict=True):
-                column.append(values)
+    with part.explained(columns):
+        for values in part.dataset(columns).map(encode, num_parallel_calls=2).as_numpy_iterator():
+            for column, value in zip(found, values, strict=True):
+                column.append(value)
+    part.expect_rows(found[0].rows)
     return Rows(*(column.array() for column in found))
 
 
@@ -116,16 +108,10 @@ def expect_one_query_each(purchases: Purchases, path: str) -> None:
         )
 
 
-def _decoded(customer: bytes, files: list[str]) -> str:
+def _decoded(customer: bytes, part: Part) -> str:
     try:
         return customer.decode()
     except UnicodeDecodeError:
         found = f"a customer {customer!r}"
         remedy = "Correct the source of the Examples, and write them again."
-        raise InputError(files[0], found, "text in UTF-8", remedy) from None
-
-
-def _of(raw: dict[str, tf.Tensor], split: str) -> dict[str, tf.Tensor]:
-    """The rows of a split, where the files hold all of them."""
-    kept = inputs.belongs(raw, split)
-    return {name: tf.boolean_mask(column, kept) for name, column in raw.items()}
+        raise InputError(part.where, found, "text in UTF-8", remedy) from None

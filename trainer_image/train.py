@@ -9,11 +9,12 @@ from typing import Any
 from trainer_image import keras_alone  # noqa: F401  before anything else imports Keras
 
 # isort: split
-from components.common import checksums, claims, lineage, outputs, schema, staging, storage
+from components.common import checksums, claims, example_set, lineage, outputs, schema, storage, value_counts
 from components.common import feature_config as fc
+from components.common import vocabularies as words
 from components.common.errors import InputError
+from components.common.example_set import ExampleSet
 from components.common.saved_models import METADATA
-from components.common.vocabularies import read_vocabularies
 from trainer_image import (
     ablation,
     cache,
@@ -80,10 +81,9 @@ def _train(options: Options, again: bool) -> dict[str, Any]:
     """What `train` says, its output claimed."""
     config = fc.load(options.feature_config)
     reduced = ablation.without_metadata(options, config) if options.ablate else None
-    vocabularies = read_vocabularies(options.vocabularies_path)
-    products = schema.read_metadata(options.metadata_path)["products"]
-    made_from = _made_from(options)
-    paths = {"vocabularies": options.vocabularies_path, "metadata": options.metadata_path}
+    of_train = words.read(options.vocabularies_path)
+    listed = example_set.find(options.tfrecords_path, options.metadata_path)
+    of_train.expect_of(listed.metadata.fingerprint, options.tfrecords_path, options.mix)
     set_up(options)
     distribution = strategy.choose(options.cluster_timeout)
 
@@ -91,15 +91,21 @@ def _train(options: Options, again: bool) -> dict[str, Any]:
         stack.enter_context(strategy.closing(distribution))
         is_preempted = stack.enter_context(preemption.watched())
         memory = stack.enter_context(cache.opened(int(options.cache_gib * GIB)))
-        features = Features(config, Encoders(config, vocabularies, products, paths))
-        _expect_products(options, len(features.encoders.catalogue))
-        with staging.staged(options.tfrecords_path) as local:
+        with listed.opened() as examples:
+            of_train.expect_of(examples.fingerprint, options.tfrecords_path, options.mix)
+            made_from = lineage.made_from(examples=examples.fingerprint, vocabularies=of_train.fingerprint)
+            vocabularies = of_train.completed(examples.part("train"), value_counts.columns_of(config)).features
+            products = examples.products(config.candidate.columns)
+            paths = {"vocabularies": options.vocabularies_path, "metadata": examples.lookup}
+            features = Features(config, Encoders(config, vocabularies, products, paths))
+            _expect_products(options, len(features.encoders.catalogue))
             if history.KEY in features.encoders.query.widths:
                 # Whatever the model is to know of them in the end, so that validation is of the same queries.
-                vocabularies = past.with_customers(vocabularies, options.vocabularies_path, local, "validation")
+                later = examples.part("validation")
+                vocabularies = past.with_customers(vocabularies, options.vocabularies_path, later)
                 features = Features(config, Encoders(config, vocabularies, products, paths))
-            purchases = _read(options, local, features.encoders, memory)
-            known, latest = _histories(options, local, features.encoders, vocabularies, purchases["train"], memory)
+            purchases = _read(options, examples, features.encoders, memory)
+            known, latest = _histories(options, examples, features.encoders, vocabularies, purchases["train"], memory)
         loss = _loss(options, features, purchases["train"], distribution.num_replicas_in_sync)
         given = Given(purchases, products, loss, distribution, is_preempted, known, latest)
         both = refit.given(given, features.encoders, options.tfrecords_path, memory) if options.refit else None
@@ -133,19 +139,11 @@ def _train(options: Options, again: bool) -> dict[str, Any]:
     return document
 
 
-def _made_from(options: Options) -> dict[str, Any]:
-    """`made_from` of model_metadata.json; refuses vocabularies of other examples, unless that is wanted."""
-    examples, _ = lineage.read(options.metadata_path, "the metadata.json of a finished extraction")
-    vocabularies = lineage.vocabularies_of(options.vocabularies_path, examples, options.mix)
-    return lineage.made_from(examples=examples.fingerprint, vocabularies=vocabularies.fingerprint)
-
-
-def _read(options: Options, local: str, encoders: Encoders, memory: cache.Cache) -> dict[str, Purchases]:
+def _read(options: Options, examples: ExampleSet, encoders: Encoders, memory: cache.Cache) -> dict[str, Purchases]:
     """All three splits, encoded."""
     purchases = {
         split: inputs.load(
-            local,
-            split,
+            examples.part(split),
             encoders.query,
             encoders.catalogue,
             memory,
@@ -159,7 +157,7 @@ def _read(options: Options, local: str, encoders: Encoders, memory: cache.Cache)
 
 def _histories(
     options: Options,
-    local: str,
+    examples: ExampleSet,
     encoders: Encoders,
     vocabularies: dict[str, dict[str, Any]],
     bought: Purchases,
@@ -169,12 +167,11 @@ def _histories(
     if history.KEY not in encoders.query.widths:
         return None, None
     past.expect_one_query_each(bought, options.tfrecords_path)
-    method = schema.read_metadata(options.metadata_path).get("split", {}).get("method", "random")
     customers = len(vocabularies[CUSTOMERS]["tokens"])
     splits = schema.splits_through(options.history_through)
-    rows = [past.read(local, split, encoders.query, encoders.catalogue, memory) for split in splits]
-    bought_in_training = past.history(rows[:1], customers, method)
-    latest = past.history(rows, customers, method) if len(rows) > 1 else bought_in_training
+    rows = [past.read(examples.part(split), encoders.query, encoders.catalogue, memory) for split in splits]
+    bought_in_training = past.history(rows[:1], customers, examples.metadata.method)
+    latest = past.history(rows, customers, examples.metadata.method) if len(rows) > 1 else bought_in_training
     for column in (column for part in rows for column in part):
         memory.release(column)
     return bought_in_training, latest

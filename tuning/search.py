@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from components.common import example_metadata, schema, staging, storage
 from components.common import feature_config as fc
-from components.common import schema, staging, storage
 from components.common.errors import InputError
 from components.common.vocabularies import read_vocabularies
 from trainer_image.options import Options, within
@@ -177,7 +177,9 @@ def _expect_possible(options: Options, k: int) -> None:
         raise InputError("--output-path", options.output_path, expected, remedy)
     if "TF_CONFIG" in os.environ:
         raise InputError("TF_CONFIG", "a cluster", "one machine: its workers would search apart", "Unset it.")
-    described = schema.read_metadata(options.metadata_path)["products"]
+    if not options.metadata_path:
+        raise InputError("--metadata-path", "nothing", "metadata.json, with the products", "Name it.")
+    described = example_metadata.read(options.metadata_path).products or {}
     tokens = read_vocabularies(options.vocabularies_path).get(schema.PRODUCT, {}).get("tokens", ())
     products = sum(token in described for token in tokens)
     known = within(products)

@@ -204,7 +204,7 @@ def product_columns(
                 f"{where}, field products, product {product}",
                 f"no {', '.join(missing)}" if product in products else "nothing",
                 "every product of the model's catalogue, with the columns that the model reads",
-                "Use examples that were extracted with the feature config of the model.",
+                "Use examples, and a metadata.json, that have what the model's feature config names.",
             )
     types = {"string": object, "int64": np.int64, "float": np.float32}
     raw = {

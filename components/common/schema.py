@@ -47,11 +47,18 @@ def read_metadata(path: str) -> dict[str, Any]:
         InputError: not there, another version, or a field of the contract is missing.
     """
     metadata = storage.read_json(path, "the metadata.json of a finished extraction")
+    expect_metadata(path, metadata)
+    return metadata
+
+
+def expect_metadata(path: str, metadata: dict[str, Any]) -> None:
+    """Raises InputError for a metadata.json of another version, or one that lacks a field of the contract."""
     expect_version(path, metadata, FORMAT_VERSION, "DataExtractor")
     for field in ("schema", "splits", "products"):
-        if not metadata.get(field):
-            raise InputError(f"{path}, field {field}", "nothing", "an object", "Run the DataExtractor again.")
-    return metadata
+        found = metadata.get(field)
+        if not found or not isinstance(found, dict):
+            said = f"a {type(found).__name__}" if found else "nothing"
+            raise InputError(f"{path}, field {field}", said, "an object", "Run the DataExtractor again.")
 
 
 def expect_version(path: str, document: dict[str, Any], version: int, writer: str) -> None:

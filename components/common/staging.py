@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import fsspec
 
@@ -38,6 +38,30 @@ def staged(path: str) -> Iterator[str]:
         with explained(path), progress.shown(f"Copying {path}", unit="files"):
             fs.get(list(copies), list(copies.values()), callback=_Files())
         yield target
+
+
+@contextlib.contextmanager
+def copies(paths: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Yields local paths of files by their own: themselves where they are local, else copies, as long as the block.
+
+    Raises:
+        InputError: one is out of reach, or has gone.
+    """
+    remote = [path for path in paths if storage.is_remote(path)]
+    if not remote:
+        yield {path: path for path in paths}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        local = {path: storage.join(folder, path.partition("://")[2]) for path in remote}
+        with progress.shown("Copying shards", len(remote), unit="files"):
+            fs = fsspec.core.url_to_fs(remote[0])[0]
+            try:
+                with explained(remote[0]):
+                    fs.get([fs._strip_protocol(path) for path in remote], list(local.values()), callback=_Files())
+            except FileNotFoundError as error:
+                found, remedy = f"no such file any more ({error})", "Run again when nobody changes the folder."
+                raise InputError(os.path.dirname(remote[0]), found, "what was there a moment ago", remedy) from None
+        yield {path: local.get(path, path) for path in paths}
 
 
 class _Files(fsspec.Callback):

@@ -48,6 +48,12 @@ def exists(path: str) -> bool:
         return bool(fs.exists(inner))
 
 
+def is_folder(path: str) -> bool:
+    with explained(path):
+        fs, inner = fsspec.core.url_to_fs(path)
+        return bool(fs.isdir(inner))
+
+
 def list_files(pattern: str) -> list[str]:
     """Paths that match a glob, sorted, in the form they were asked for (local or gs://).
 

@@ -3,10 +3,9 @@
 import contextlib
 from typing import TYPE_CHECKING, Any, Literal
 
-from components.common import beam, progress, schema, storage
+from components.common import beam, example_metadata, progress, schema, storage
 from components.common.claims import claiming
 from components.common.errors import InputError, expect_at_least
-from components.common.examples import SHARDS
 from components.common.feature_config import load as load_config
 from components.common.shipped import FEATURE_CONFIG
 from components.data_extractor import checks, data_report, drift, point_in_time, sources, write
@@ -120,15 +119,18 @@ def extract(
 def _write(
     source: Source, output_path: str, metadata: dict[str, Any], report: dict[str, Any], options: "PipelineOptions"
 ) -> None:
-    """Writes shards, data report and metadata.json, with the number of shards added to its splits."""
+    """Writes shards, data report and metadata.json, with shards and fingerprint added to it."""
     columns, splits = metadata["schema"], metadata["splits"]
     with _destination(output_path) as folder:
         with progress.shown("Writing examples", report["rows"]["kept"]):
             written = write.write_examples(source.streams([*columns, "split"]), folder, columns, options)
+        shards = write.written_shards(folder)
         for name, part in splits.items():
-            if written[name] != part["rows"]:
-                raise RuntimeError(f"{folder}/{name}: wrote {written[name]} of {part['rows']} rows")
-            part["shards"] = len(storage.list_folder(storage.join(folder, name), SHARDS))
+            in_shards = sum(shard["rows"] for shard in shards[name].values())
+            if not written.get(name, 0) == in_shards == part["rows"]:
+                raise RuntimeError(f"{folder}/{name}: wrote {in_shards} of {part['rows']} rows")
+            part["shards"] = shards[name]
+        metadata["fingerprint"] = example_metadata.fingerprint(metadata)
         data_report.write(folder, report)
         storage.write_json(storage.join(folder, schema.METADATA), metadata)
 

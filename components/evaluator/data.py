@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from components.common import examples, saved_models, schema
+from components.common import saved_models, schema
+from components.common.example_part import Part
 
 CITY = "city"
 FACTS = {schema.CUSTOMER: "string", schema.PRODUCT: "int64", schema.TIMESTAMP: "int64"}
@@ -35,19 +36,19 @@ class Split(NamedTuple):
         return order[np.searchsorted(self.customer[order], np.arange(len(self.customers)))]
 
 
-def read(files: list[str], query_columns: Mapping[str, str], has_city: bool = True) -> Split:
+def read(part: Part, query_columns: Mapping[str, str], has_city: bool = True) -> Split:
     """Reads a split.
 
     Args:
-        files: Local shards.
+        part: Its rows.
         query_columns: The raw columns that the query models read, with their types.
         has_city: The Examples hold the purchase's city.
 
     Raises:
-        InputError: no rows, or a shard that is damaged or lacks a column.
+        InputError: no rows, other rows than metadata.json says, or a shard that lacks a column.
     """
     columns = {**query_columns, **FACTS, **({CITY: "string"} if has_city else {})}
-    raw = examples.read(files, columns)
+    raw = part.read(columns)
     first, customer = saved_models.distinct({schema.CUSTOMER: raw[schema.CUSTOMER]})
     _, basket = saved_models.distinct({key: raw[key] for key in (schema.CUSTOMER, schema.TIMESTAMP)})
     cities, city = np.array([], object), np.zeros(len(customer), np.int64)

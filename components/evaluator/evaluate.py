@@ -34,13 +34,14 @@ def evaluate(
     min_coverage: float = 0.01,
     floors: Mapping[str, float] | None = None,
     mix: bool = False,
+    metadata_path: str = "",
 ) -> dict[str, Any]:
     """Measures a model on one split, decides whether it may be promoted, and writes evaluation.json and report.html.
 
     Args:
         model: model/ of the Trainer, local or gs://.
-        examples: examples/ of the DataExtractor.
-        vocabularies: vocabularies.json of the VocabBuilder.
+        examples: examples/ of the DataExtractor, or a folder or glob of shards that nobody split.
+        vocabularies: vocabularies.json of the VocabBuilder, or {column: [tokens]}.
         output_path: Where the folder evaluation/ goes.
         champion: model/ of the model in production, which is scored on the same purchases; "" where there is none.
         ks: Cut-offs of Recall@k; the gate looks at the largest.
@@ -52,6 +53,8 @@ def evaluate(
         floors: The least Recall in slices, by name: all, history.explore, customers.unseen, "category.Fresh food", …;
             evaluation.json lists them.
         mix: The model, or the vocabularies, may be of other examples than these: an old model on new data.
+        metadata_path: metadata.json of the examples, as the Trainer was told it; by default the one in their folder or,
+            of shards that nobody split, beside it.
 
     Returns:
         evaluation.json as a dict.
@@ -61,7 +64,7 @@ def evaluate(
     """
     started = time.monotonic()
     thresholds = Thresholds.checked(must_beat, margin, slice_margin, min_coverage, floors or {})
-    found = inputs.read(model, champion, examples, vocabularies, split, ks, mix)
+    found = inputs.read(model, champion, examples, vocabularies, split, ks, metadata_path, mix)
     parts = slices.cut(found, thresholds.floors)
     others, left_out = baselines.build(found)
     thresholds.expect_possible(parts, left_out)
@@ -99,7 +102,7 @@ def _score(found: Inputs, others: dict[str, Scorer], ks: tuple[int, ...]) -> dic
 
 def _exhibits(found: Inputs, scored: dict[str, Scored]) -> Exhibits:
     """What the report shows beside the figures."""
-    products, model = found.metadata["products"], found.scorers["model"]
+    products, model = found.products, found.scorers["model"]
     return Exhibits(
         curves={name: exhibits.curve(did) for name, did in scored.items()},
         coverage={name: exhibits.coverage(did) for name, did in scored.items()},
@@ -109,7 +112,7 @@ def _exhibits(found: Inputs, scored: dict[str, Scored]) -> Exhibits:
         },
         products=embedding_map.product_map(found.embedded["model"].candidates, found.catalogue, products),
         customers=customers.pick(found.split, model, found.history.by_customer, found.catalogue, products),
-        metadata=found.metadata,
+        metadata={"splits": found.metadata.splits, "products": products},
         model_metadata=found.models["model"].metadata,
         versions=exhibits.versions(),
     )

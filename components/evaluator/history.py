@@ -1,19 +1,21 @@
 """What was bought before: by each customer, in each city and in all, and whether a row repeats a purchase."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.common import examples, schema
+from components.common import schema
 from components.common.errors import InputError
+from components.common.example_part import Part
 from components.common.ranking import NOT_IN_CATALOGUE
 from components.evaluator import data
 from components.evaluator.data import CITY, FACTS, Split
 
+COUNTED = {schema.CUSTOMER: "string", schema.PRODUCT: "int64"}
 CHUNK_ROWS = 1 << 20  # looked up at a time: each lookup hashes all customers again
 
 
@@ -78,11 +80,11 @@ class History(NamedTuple):
     repeat: np.ndarray  # bool [R]: the customer had bought the row's product at an earlier time, in whatever split
 
 
-def later(files: list[str]) -> Later:
-    """Reads these local shards; there may be none."""
+def later(parts: Sequence[Part]) -> Later:
+    """Reads these rows; there may be none."""
     customers: set[bytes] = set()
     sold: Counter[int] = Counter()
-    for batch in _chunks(files, {schema.CUSTOMER: "string", schema.PRODUCT: "int64"}) if files else ():
+    for batch in (batch for part in parts for batch in _chunks(part, COUNTED)):
         distinct = pc.unique(pa.array(batch[schema.CUSTOMER], pa.binary()))
         customers.update(cast(list[bytes], distinct.to_pylist()))
         products, times = np.unique(batch[schema.PRODUCT], return_counts=True)
@@ -93,12 +95,12 @@ def later(files: list[str]) -> Later:
 
 
 def read(
-    files: dict[str, list[str]], split: Split, customers: np.ndarray, catalogue: np.ndarray, known: tuple[str, ...]
+    parts: dict[str, Part], split: Split, customers: np.ndarray, catalogue: np.ndarray, known: tuple[str, ...]
 ) -> History:
     """Reads what came before the split's rows.
 
     Args:
-        files: Local shards of all three splits, by split.
+        parts: The rows of all three splits, by split.
         split: The rows.
         customers: All customers of the known splits, as bytes.
         catalogue: Product ids [N].
@@ -109,9 +111,9 @@ def read(
     has_city = bool(len(split.cities))
     firsts = _FirstTimes(split)
     folds = {"customer": _Fold(), "city": _Fold()}
-    for name, shards in files.items():
+    for name, part in parts.items():
         columns = {**FACTS, CITY: "string"} if has_city and name in known else FACTS
-        for batch in _chunks(shards, columns):
+        for batch in _chunks(part, columns):
             firsts.see(batch)
             if name in known:
                 product = data.places(batch[schema.PRODUCT], catalogue)
@@ -121,7 +123,7 @@ def read(
     by_customer = folds["customer"].total
     if not by_customer.num_rows:
         found = "no purchase of a product of the model's catalogue"
-        raise InputError(files["train"][0], found, "the purchases that it was trained on", "Use its own examples.")
+        raise InputError(parts["train"].where, found, "the purchases that it was trained on", "Use its own examples.")
     return History(
         by_customer=Purchases(by_customer, len(owners), len(catalogue)),
         by_city=Purchases(folds["city"].total, len(split.cities), len(catalogue)),
@@ -170,12 +172,12 @@ class _Fold:
         return grouped.rename_columns(["pair", "count"])
 
 
-def _chunks(files: list[str], columns: Mapping[str, str]) -> Iterator[dict[str, np.ndarray]]:
+def _chunks(part: Part, columns: Mapping[str, str]) -> Iterator[dict[str, np.ndarray]]:
     """The rows, CHUNK_ROWS and some at a time."""
     pending: list[dict[str, np.ndarray]] = []
-    for batch in examples.batches(files, columns):
+    for batch in part.batches(columns):
         pending.append(batch)
-        if sum(len(part[schema.PRODUCT]) for part in pending) >= CHUNK_ROWS:
+        if sum(len(rows[schema.PRODUCT]) for rows in pending) >= CHUNK_ROWS:
             yield _joined(pending)
             pending = []
     if pending:

@@ -1,19 +1,22 @@
 """All that an evaluation reads: the models with their vectors, the rows to rank, and what was bought before."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from components.common import examples as shards
-from components.common import lineage, outputs, progress, saved_models, schema, staging, storage
+from components.common import example_set, lineage, outputs, progress, saved_models, schema, staging, storage
+from components.common import vocabularies as words
 from components.common.errors import InputError
+from components.common.example_metadata import Metadata
+from components.common.example_set import ExampleSet
+from components.common.lineage import Source
 from components.common.ranking import NOT_IN_CATALOGUE
-from components.common.vocabularies import purchases_of, read_vocabularies, require
+from components.common.vocabularies import purchases_of, require
 from components.evaluator import data, history, models
 from components.evaluator.data import Split
-from components.evaluator.history import History
+from components.evaluator.history import History, Later
 from components.evaluator.models import Embedded, Model
 from components.evaluator.scoring import Scorer
 
@@ -26,7 +29,8 @@ class Inputs(NamedTuple):
     models: dict[str, Model]  # "model", and "champion" where there is one
     embedded: dict[str, Embedded]
     scorers: dict[str, Scorer]
-    metadata: dict[str, Any]  # metadata.json
+    metadata: Metadata
+    products: dict[str, dict[str, Any]]  # the product lookup
     training_customers: int
     known_splits: tuple[str, ...]  # those whose purchases the model and the baselines know
     made_from: dict[str, Any]  # of evaluation.json
@@ -80,77 +84,108 @@ class Inputs(NamedTuple):
 
 
 def read(
-    model: str, champion: str, examples: str, vocabularies: str, split: str, ks: Sequence[int], mix: bool = False
+    model: str,
+    champion: str,
+    examples: str,
+    vocabularies: str,
+    split: str,
+    ks: Sequence[int],
+    metadata_path: str = "",
+    mix: bool = False,
 ) -> Inputs:
     """Reads everything, and before the purchases checks what can be checked without them.
 
     Args:
         model, champion: model/ of the Trainer, local or gs://; "" where there is no champion.
-        examples: examples/ of the DataExtractor.
-        vocabularies: vocabularies.json of the VocabBuilder.
+        examples: examples/ of the DataExtractor, or shards that nobody split.
+        vocabularies: vocabularies.json of the VocabBuilder, or tokens alone.
         split: The split to rank.
         ks: Cut-offs, which must lie within the model's catalogue.
+        metadata_path: metadata.json of the examples; "" for the one in their folder or beside it.
         mix: The model or the vocabularies may be of other examples.
 
     Raises:
         InputError: something is missing, damaged, or does not belong together.
     """
-    features = read_vocabularies(vocabularies)
-    tokens = require(features, vocabularies, schema.CUSTOMER, "tokens")
+    of_train = words.read(vocabularies)
+    listed = example_set.find(examples, metadata_path)
     with contextlib.ExitStack() as stack:
-        examples = stack.enter_context(staging.staged(examples))
         given = {"model": model, **({"champion": champion} if champion else {})}
         folders = {name: outputs.resolved(path) for name, path in given.items()}
         loaded = {name: models.load(stack.enter_context(staging.staged(path))) for name, path in folders.items()}
-        _expect_within(ks, len(loaded["model"].catalogue))
-        known = require(features, vocabularies, schema.PRODUCT, "tokens")
-        _expect_in_vocabulary(loaded["model"].catalogue, known, vocabularies)
-        metadata_path = storage.join(examples, schema.METADATA)
-        metadata = schema.read_metadata(metadata_path)
-        made_from = _made_from(folders["model"], loaded["model"], examples, vocabularies, mix)
+        catalogue = loaded["model"].catalogue
+        _expect_within(ks, len(catalogue))
         for name, one in loaded.items():
-            _expect_columns(folders[name], one, metadata["schema"])
             _expect_later(split, folders[name], one)
-        files = {name: shards.shards(storage.join(examples, name)) for name in schema.SPLITS}
-        columns = {column: kind for one in loaded.values() for column, kind in one.query.columns.items()}
+        found = stack.enter_context(listed.opened())
+        made_from = _made_from(folders["model"], loaded["model"], found, of_train, mix)
+        for name, one in loaded.items():
+            _expect_columns(folders[name], one, found.columns, bool(found.metadata.splits))
+        counted = {name: schema.EXAMPLE[name] for name in (schema.CUSTOMER, schema.PRODUCT)}
+        features = of_train.completed(found.part("train"), counted).features
+        tokens = require(features, vocabularies, schema.CUSTOMER, "tokens")
+        _expect_in_vocabulary(catalogue, require(features, vocabularies, schema.PRODUCT, "tokens"), vocabularies)
+        products = found.products(_of_both(one.candidate.columns for one in loaded.values()))
+        splits = loaded["model"].known_splits
         with progress.step("Reading the purchases"):
-            rows = data.read(files[split], columns, has_city=data.CITY in metadata["schema"])
-            ids = np.array([int(product) for product in loaded["model"].catalogue], np.int64)
-            splits = loaded["model"].known_splits
-            later = history.later([file for name in splits[1:] for file in files[name]])
-            customers = np.array([token.encode() for token in tokens], object)
-            new = data.places(later.customers, customers) == NOT_IN_CATALOGUE
-            before = history.read(files, rows, np.concatenate([customers, later.customers[new]]), ids, splits)
+            rows, before, later = _purchases(found, split, loaded, tokens)
         with progress.step("Asking the models"):
             embedded = {
-                name: models.embed(
-                    one, _sold_now(name, folders[name], one, metadata), rows, metadata["products"], metadata_path
-                )
+                name: models.embed(one, _sold_now(name, folders[name], one, products), rows, products, found.lookup)
                 for name, one in loaded.items()
             }
     scorers = {}
     for name, vectors in embedded.items():
         in_training = purchases_of(features, vocabularies, [str(product) for product in vectors.catalogue])
         scorers[name] = vectors.scorer(rows, in_training + later.sold(vectors.catalogue))
-    return Inputs(rows, before, loaded, embedded, scorers, metadata, len(tokens), splits, made_from)
+    return Inputs(rows, before, loaded, embedded, scorers, found.metadata, products, len(tokens), splits, made_from)
 
 
-def _made_from(path: str, model: Model, examples: str, vocabularies: str, mix: bool) -> dict[str, Any]:
+def _made_from(
+    path: str, model: Model, examples: ExampleSet, vocabularies: words.Vocabularies, mix: bool
+) -> dict[str, Any]:
     """`made_from` of evaluation.json; refuses, unless `mix`, what is of other examples. A champion may always be."""
-    of_examples, _ = lineage.read(storage.join(examples, schema.METADATA), "the metadata.json of the examples")
-    of_vocabularies = lineage.vocabularies_of(vocabularies, of_examples, mix)
-    where = storage.join(path, saved_models.METADATA)
-    lineage.expect(where, model.metadata, mix, examples=of_examples, vocabularies=of_vocabularies)
-    return lineage.made_from(
-        model=model.version, examples=of_examples.fingerprint, vocabularies=of_vocabularies.fingerprint
-    )
+    vocabularies.expect_of(examples.fingerprint, examples.path, mix)
+    sources = {
+        lineage.EXAMPLES: Source(examples.fingerprint, examples.path),
+        lineage.VOCABULARIES: Source(vocabularies.fingerprint, vocabularies.path),
+    }
+    lineage.expect(storage.join(path, saved_models.METADATA), model.metadata, mix, **sources)
+    return lineage.made_from(model=model.version, examples=examples.fingerprint, vocabularies=vocabularies.fingerprint)
 
 
-def _sold_now(name: str, folder: str, model: Model, metadata: dict[str, Any]) -> list[str]:
+def _of_both(columns: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """The columns of several models, with their types."""
+    return {column: kind for of_one in columns for column, kind in of_one.items()}
+
+
+def _purchases(
+    examples: ExampleSet, split: str, loaded: dict[str, Model], tokens: list[str]
+) -> tuple[Split, History, Later]:
+    """The rows to rank, what was bought before them, and what the model knows of it beyond training.
+
+    Args:
+        examples: All of them.
+        split: The split to rank.
+        loaded: The models, whose query columns are read.
+        tokens: The customers of the train split.
+    """
+    parts = {name: examples.part(name) for name in schema.SPLITS}
+    known = loaded["model"].known_splits
+    columns = _of_both(one.query.columns for one in loaded.values())
+    rows = data.read(parts[split], columns, has_city=examples.columns.get(data.CITY) == "string")
+    ids = np.array([int(product) for product in loaded["model"].catalogue], np.int64)
+    later = history.later([parts[name] for name in known[1:]])
+    customers = np.array([token.encode() for token in tokens], object)
+    new = data.places(later.customers, customers) == NOT_IN_CATALOGUE
+    return rows, history.read(parts, rows, np.concatenate([customers, later.customers[new]]), ids, known), later
+
+
+def _sold_now(name: str, folder: str, model: Model, products: dict[str, dict[str, Any]]) -> list[str]:
     """The model's catalogue; of a champion's, what is still sold: no row of this run can be of anything else."""
     if name == "model":
         return model.catalogue
-    still = [product for product in model.catalogue if product in metadata["products"]]
+    still = [product for product in model.catalogue if product in products]
     if not still:
         found = "no product of its catalogue among this run's"
         raise InputError(folder, found, "a champion that sells what is sold now", "Name another, or none.")
@@ -169,8 +204,9 @@ def _expect_within(ks: Sequence[int], catalogue_size: int) -> None:
         )
 
 
-def _expect_columns(folder: str, model: Model, columns: dict[str, str]) -> None:
+def _expect_columns(folder: str, model: Model, columns: dict[str, str], is_ours: bool) -> None:
     """Raises InputError where a query model reads a column that the Examples lack, or have with another type."""
+    extract = "Extract with a feature config that names it, as a feature or under carried."
     for column, kind in model.query.columns.items():
         if columns.get(column) != kind:
             found = f"{column}, a {columns[column]}" if column in columns else f"no {column}"
@@ -178,7 +214,7 @@ def _expect_columns(folder: str, model: Model, columns: dict[str, str]) -> None:
                 f"the Examples' schema, for {folder}",
                 found,
                 f"{column}, a {kind}, which this model's query tower reads",
-                "Extract with a feature config that names it, as a feature or under carried.",
+                extract if is_ours else "Write the Examples with it, or evaluate a model that does not read it.",
             )
 
 

@@ -25,7 +25,7 @@ class Exhibits(NamedTuple):
             as "purchases".
         products: What `embedding_map.product_map` makes of the candidate embeddings.
         customers: Cards of `customers.pick`.
-        metadata: metadata.json of the examples.
+        metadata: Of metadata.json what the page shows: splits, none where nobody split the rows before, and products.
         model_metadata: model_metadata.json.
         versions: Package to version.
     """

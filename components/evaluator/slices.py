@@ -59,7 +59,7 @@ def cut(found: Inputs, named: Iterable[str] = ()) -> list[Slice]:
     known = target != NOT_IN_CATALOGUE
     times_sold = np.where(known, sold[target], 0)
     tenth = np.where(known, popularity_tenth(sold)[target], -1)
-    categories, category = _categories(split, found.metadata["products"])
+    categories, category = _categories(split, found.products)
     cuts = [
         ("history", "repeat", "repeat purchases", history.repeat),
         ("history", "explore", "products new to the customer", ~history.repeat),

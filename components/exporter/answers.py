@@ -8,6 +8,7 @@ import numpy as np
 from components.common import queries as query_models
 from components.common import saved_models, schema
 from components.common.errors import InputError
+from components.common.example_part import Part
 from components.common.queries import Queries
 from components.exporter import purchases
 from components.exporter.catalogue import Catalogue
@@ -87,13 +88,17 @@ def recommended(proof: Proof) -> float:
     return max(differences)
 
 
-def excluded(proof: Proof, examples: str) -> float:
+def excluded(proof: Proof, train: Part) -> float:
     """The same of `recommend_excluding`: without what each customer bought in training, of all categories and of one.
 
     The category is another one from customer to customer, so that all have their turn.
+
+    Args:
+        proof: The release.
+        train: The rows of the train split.
     """
     model, catalogue = proof.served.another(EXCLUDING), proof.catalogue
-    bought = purchases.bought(examples, proof.purchases.customers[proof.listed])
+    bought = purchases.bought(train, proof.purchases.customers[proof.listed])
     named = np.unique(catalogue.categories[catalogue.categories != b""].astype(object))
     place_of = {id_: place for place, id_ in enumerate(catalogue.ids.tolist())}
     differences, done = [0.0], 0

@@ -10,19 +10,32 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from components.common import checksums, lineage, outputs, progress, queries, saved_models, schema, staging, storage
+from components.common import (
+    checksums,
+    example_set,
+    lineage,
+    outputs,
+    progress,
+    queries,
+    saved_models,
+    schema,
+    staging,
+    storage,
+)
 from components.common import evaluation as evaluations
-from components.common import examples as shards
 from components.common.claims import claiming
 from components.common.errors import InputError
+from components.common.example_set import ExampleSet
 from components.common.lineage import Source
 from components.common.model_metadata import expect_files
+from components.common.product_lookup import Products
 from components.common.release import FILE as RELEASE
 from components.common.release import FORMAT_VERSION
 from components.exporter import approximate, embeddings, vector_index, verify, warmup
 from components.exporter import catalogue as catalogues
 from components.exporter.signatures import FROM_HISTORY, OF_CUSTOMERS, OF_PRODUCTS
 
+READ = ("train", "test")  # the splits
 WARM_ROWS = 8  # of the larger ones among the warm-up requests
 
 
@@ -36,16 +49,21 @@ class Verified(NamedTuple):
 
 
 @claiming
-def export(*, model: str, examples: str, evaluation: str, output_path: str, mix: bool = False) -> dict[str, Any]:
+def export(
+    *, model: str, examples: str, evaluation: str, output_path: str, metadata_path: str = "", mix: bool = False
+) -> dict[str, Any]:
     """Builds and proves the served model and writes saved_model/, embeddings/, index.json and release.json.
 
     Where the evaluation's verdict is no, release.json alone is written, with the verdict: nothing that could be served.
 
     Args:
         model: model/ of the Trainer, local or gs://.
-        examples: examples/ of the DataExtractor; the customers of its test split are the proof.
+        examples: examples/ of the DataExtractor, or a folder or glob of shards that nobody split; the customers of the
+            test split are the proof.
         evaluation: evaluation/ of the Evaluator, for this model.
         output_path: Where the folder release/ goes.
+        metadata_path: metadata.json of the examples, as the Trainer was told it; by default the one in their folder or,
+            of shards that nobody split, beside it.
         mix: The model may be of other examples than these: an old model on new data.
 
     Returns:
@@ -56,8 +74,10 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str, mix:
             model does not answer as its towers and the evaluation say; nothing is written.
     """
     measured, source = evaluations.read(evaluation), outputs.resolved(model)
+    listed = example_set.find(examples, metadata_path, READ)
     with contextlib.ExitStack() as stack:
-        model, examples = (stack.enter_context(staging.staged(path)) for path in (source, examples))
+        model = stack.enter_context(staging.staged(source))
+        found = stack.enter_context(listed.opened())
         metadata = saved_models.read_metadata(model)
         if measured["model_version"] != metadata["model_version"]:
             raise InputError(
@@ -71,7 +91,7 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str, mix:
             "format_version": FORMAT_VERSION,
             "model_version": metadata["model_version"],
             "model": source,
-            **_made_from(source, metadata, evaluation, measured, examples, mix),
+            **_made_from(source, metadata, evaluation, measured, found, mix),
             "verdict": measured["verdict"],
         }
         if not measured["verdict"]["promote"]:
@@ -80,24 +100,23 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str, mix:
             storage.write_json(storage.join(work, RELEASE), release)
             return release
         work = stack.enter_context(storage.publish(output_path, RELEASE))
-        with _verifier(model, examples, evaluation, work, output_path) as verified:
+        with _verifier(model, found, evaluation, work, output_path) as verified:
             with progress.step("Building the served model"):
-                _build(model, examples, storage.join(work, saved_models.RETRIEVAL_MODEL), metadata["catalogue"])
+                products = _build(model, found, storage.join(work, saved_models.RETRIEVAL_MODEL), metadata["catalogue"])
             with progress.step("Proving it"):
                 verification, release["metrics"], embedded, candidates = verified()
         with progress.step("Writing what Vector Search reads"):
-            products = schema.read_metadata(storage.join(examples, schema.METADATA))["products"]
             os.mkdir(storage.join(work, "embeddings"))
             restricts = embeddings.restricts(metadata.get("feature_config", {}))
             embeddings.write(storage.join(work, "embeddings"), metadata["catalogue"], candidates, products, restricts)
             storage.write_json(storage.join(work, vector_index.FILE), vector_index.metadata(*candidates.shape))
         with progress.step("Measuring approximate search"):
             # Of dot products alone, without own terms: Vector Search knows no customer's own products.
-            found = approximate.measure(embedded, candidates)
+            searched = approximate.measure(embedded, candidates)
         release |= {
             "verification": verification,
             "embeddings": {"products": len(candidates), "dimensions": candidates.shape[1]},
-            "approximate_search": found,
+            "approximate_search": searched,
             "files": checksums.of(work),
         }
         release = lineage.sealed(release)
@@ -106,10 +125,10 @@ def export(*, model: str, examples: str, evaluation: str, output_path: str, mix:
 
 
 def _made_from(
-    model: str, metadata: dict[str, Any], evaluation: str, measured: dict[str, Any], examples: str, mix: bool
+    model: str, metadata: dict[str, Any], evaluation: str, measured: dict[str, Any], examples: ExampleSet, mix: bool
 ) -> dict[str, Any]:
     """`made_from` of release.json; refuses an evaluation of another model or of other examples, whatever `mix`."""
-    of_examples, _ = lineage.read(storage.join(examples, schema.METADATA), "the metadata.json of the examples")
+    of_examples = Source(examples.fingerprint, examples.path)
     of_model = Source(metadata["model_version"], storage.join(model, saved_models.METADATA))
     path = storage.join(evaluation, evaluations.FILE)
     lineage.expect(path, measured, model=of_model, examples=of_examples)
@@ -121,17 +140,16 @@ def _made_from(
     )
 
 
-def _build(model: str, examples: str, output: str, catalogue: list[str]) -> None:
-    """Writes the served model, with its warm-up requests, into the folder `output`."""
+def _build(model: str, examples: ExampleSet, output: str, catalogue: list[str]) -> Products:
+    """Writes the served model, with its warm-up requests, into the folder `output`; returns the product lookup."""
     from components.exporter import serving_model  # TFRS, which takes seconds to import
 
     query, candidate = (
         saved_models.SavedModel(model, name) for name in (saved_models.QUERY_MODEL, saved_models.CANDIDATE_MODEL)
     )
-    lookup = storage.join(examples, schema.METADATA)
-    products = catalogues.read(catalogue, candidate, schema.read_metadata(lookup)["products"], lookup)
-    rows = next(shards.batches(shards.shards(storage.join(examples, "test")), query.columns))
-    some = {column: values[:WARM_ROWS] for column, values in rows.items()}
+    lookup = examples.products(candidate.columns)
+    products = catalogues.read(catalogue, candidate, lookup, examples.lookup)
+    some = examples.part("test").head(query.columns, WARM_ROWS)
     asked = queries.ask(query, some, schema.CUSTOMER, products.ids)
     widths = asked.embeddings.shape[1], products.embeddings.shape[1]
     if widths[0] != widths[1]:
@@ -147,11 +165,12 @@ def _build(model: str, examples: str, output: str, catalogue: list[str]) -> None
     )
     signatures = {name: written.another(name) for name in names}
     warmup.write(output, warmup.of(signatures, some, products))
+    return lookup
 
 
 @contextlib.contextmanager
 def _verifier(
-    model: str, examples: str, evaluation: str, release: str, output_path: str
+    model: str, examples: ExampleSet, evaluation: str, release: str, output_path: str
 ) -> Iterator[Callable[[], Verified]]:
     """Starts verify.py in a fresh process, which gets ready while the release is built.
 
@@ -161,7 +180,9 @@ def _verifier(
     local = evaluation if storage.is_remote(evaluation) else os.path.abspath(evaluation)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        paths = [os.path.abspath(model), os.path.abspath(examples), local, os.path.abspath(release), folder]
+        listed = storage.join(folder, "examples.json")
+        examples.save(listed)
+        paths = [os.path.abspath(model), listed, local, os.path.abspath(release), folder]
         process = subprocess.Popen(
             [sys.executable, "-m", verify.__name__, *paths],
             cwd=root,

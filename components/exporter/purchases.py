@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from components.common import examples as shards
-from components.common import saved_models, schema, storage
+from components.common import saved_models, schema
+from components.common.example_part import Part
 
 NOTHING = -1  # fills rows of products up
 
@@ -28,19 +28,18 @@ class Purchases(NamedTuple):
         return [f"customer {customer.decode(errors='replace')}" for customer in self.customers[queries]]
 
 
-def read(examples: str, columns: dict[str, str], catalogue: np.ndarray) -> Purchases:
+def read(test: Part, columns: dict[str, str], catalogue: np.ndarray) -> Purchases:
     """Reads the test split.
 
     Args:
-        examples: A local examples folder.
+        test: Its rows.
         columns: The query model's columns with their types.
         catalogue: Product ids, int64 [N].
 
     Raises:
-        InputError: no rows, or a shard that is damaged or lacks a column.
+        InputError: no rows, other rows than metadata.json says, or a shard that lacks a column.
     """
-    files = shards.shards(storage.join(examples, "test"))
-    rows = shards.read(files, {**columns, schema.CUSTOMER: "string", schema.PRODUCT: "int64"})
+    rows = test.read({**columns, schema.CUSTOMER: "string", schema.PRODUCT: "int64"})
     first, query = saved_models.distinct({column: rows[column] for column in columns})
     return Purchases(
         raw={column: rows[column][first] for column in columns},
@@ -51,11 +50,11 @@ def read(examples: str, columns: dict[str, str], catalogue: np.ndarray) -> Purch
     )
 
 
-def bought(examples: str, customers: np.ndarray) -> list[np.ndarray]:
+def bought(train: Part, customers: np.ndarray) -> list[np.ndarray]:
     """What customers bought in training.
 
     Args:
-        examples: A local examples folder.
+        train: The rows of the train split.
         customers: bytes [C], distinct or not.
 
     Returns:
@@ -64,8 +63,7 @@ def bought(examples: str, customers: np.ndarray) -> list[np.ndarray]:
     names = np.unique(customers.astype(object))
     among = pa.array(names, pa.binary())
     pairs = [np.empty((0, 2), np.int64)]
-    files = shards.shards(storage.join(examples, "train"))
-    for rows in shards.batches(files, {schema.CUSTOMER: "string", schema.PRODUCT: "int64"}):
+    for rows in train.batches({schema.CUSTOMER: "string", schema.PRODUCT: "int64"}):
         customer = _places(rows[schema.CUSTOMER], among)
         found = np.stack([customer, rows[schema.PRODUCT]], axis=1)[customer >= 0]
         pairs.append(np.unique(found, axis=0))

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from components.common import evaluation as evaluations
+from components.common import example_set, saved_models, schema, storage
 from components.common import queries as query_models
-from components.common import saved_models, schema, storage
 from components.common.errors import InputError
+from components.common.example_set import ExampleSet
 from components.common.queries import Queries
 from components.exporter import answers, histories, purchases, recall, warmup
 from components.exporter import catalogue as catalogues
@@ -30,13 +31,13 @@ MOST_LISTS = 10_000  # queries whose lists are compared; of more, some of all pa
 
 
 def verify(
-    model: str, examples: str, evaluation: str, release: str, built: Callable[[], None] = lambda: None
+    model: str, examples: ExampleSet, evaluation: str, release: str, built: Callable[[], None] = lambda: None
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray, dict[str, Any]]:
     """Compares a release with the Trainer's towers, the Evaluator's Recall and the purchases.
 
     Args:
         model: A local model folder.
-        examples: A local examples folder.
+        examples: What the model was trained on.
         evaluation: The Evaluator's folder, for this model on these examples, local or gs://.
         release: A local folder with the release's saved_model/.
         built: Returns when the release is there; what needs only the model is done before.
@@ -49,10 +50,9 @@ def verify(
         InputError: naming the first customer, purchase or product that differs.
     """
     towers = [saved_models.SavedModel(model, name) for name in (saved_models.QUERY_MODEL, saved_models.CANDIDATE_MODEL)]
-    lookup = storage.join(examples, schema.METADATA)
-    products = schema.read_metadata(lookup)["products"]
-    catalogue = catalogues.read(saved_models.read_metadata(model)["catalogue"], towers[1], products, lookup)
-    test = purchases.read(examples, towers[0].columns, catalogue.ids)
+    products = examples.products(towers[1].columns)
+    catalogue = catalogues.read(saved_models.read_metadata(model)["catalogue"], towers[1], products, examples.lookup)
+    test = purchases.read(examples.part("test"), towers[0].columns, catalogue.ids)
     queries = query_models.ask(towers[0], test.raw, schema.CUSTOMER, catalogue.ids)
     built()
     served = saved_models.SavedModel(release, saved_models.RETRIEVAL_MODEL, RECOMMEND)
@@ -70,7 +70,7 @@ def verify(
         "tolerance": TOLERANCE,
         "lists": len(listed),
         "max_score_difference": max(
-            answers.recommended(proof), answers.excluded(proof, examples), answers.nobody(proof)
+            answers.recommended(proof), answers.excluded(proof, examples.part("train")), answers.nobody(proof)
         ),
         **answers.similar(proof),
         **(histories.recommended(proof, towers[0]) if query_models.has_history(towers[0]) else {}),
@@ -151,9 +151,16 @@ def _built() -> None:
 
 
 def main(model: str, examples: str, evaluation: str, release: str, output: str) -> None:
-    """Writes into the folder `output`: verification.json, or in it what is wrong; figures; the towers' embeddings."""
+    """Writes into the folder `output`: verification.json, or in it what is wrong; figures; the towers' embeddings.
+
+    Args:
+        model, evaluation, release: As for `verify`.
+        examples: The file that ExampleSet.save wrote.
+        output: Where.
+    """
     try:
-        result, queries, candidates, figures = verify(model, examples, evaluation, release, _built)
+        found = example_set.load(examples)
+        result, queries, candidates, figures = verify(model, found, evaluation, release, _built)
         storage.write_json(storage.join(output, FIGURES), figures)
         np.save(storage.join(output, QUERIES), queries)
         np.save(storage.join(output, CANDIDATES), candidates)

@@ -38,7 +38,7 @@ def trainer(
     A retried task continues where the last one ended: the checkpoints are in the run's folder, not in the task's.
 
     Args:
-        examples: The DataExtractor's train, validation and test examples.
+        examples: The DataExtractor's train, validation and test examples, or a folder of shards that nobody split.
         vocabularies: The VocabBuilder's vocabularies.json.
         feature_config: The feature config's text, YAML or JSON.
         model: saved_model/, query_model/, candidate_model/, logs/ and model_metadata.json.
@@ -68,13 +68,11 @@ def trainer(
     from trainer_image.options import Options
     from trainer_image.train import train
 
-    folder = location(examples)
     # kfp.local hands numbers such as 1e-06 on as text.
     learning_rate, temperature, l1 = float(learning_rate), float(temperature), float(l1)
     options = Options(
-        tfrecords_path=folder,
+        tfrecords_path=location(examples),
         vocabularies_path=location(vocabularies),
-        metadata_path=f"{folder}/metadata.json",
         output_path=location(model),
         epochs=epochs,
         batch_size=batch_size,

@@ -87,6 +87,21 @@ def test_the_same_examples_and_vocabularies_as_here(
     assert contents(f"{BUCKET}/run")["v.json"] == (tmp_path / "v.json").read_bytes()
 
 
+def test_a_shard_that_is_another_ones_is_seen_in_the_bucket(
+    bucket: servers.Server, extracted: str, tmp_path: Path
+) -> None:
+    """Also in a split that the VocabBuilder does not read: Cloud Storage says what its checksum is."""
+    fs, inner = fsspec.core.url_to_fs(f"{BUCKET}/copy")
+    whole = contents(extracted)
+    for name, content in whole.items():
+        fs.pipe_file(f"{inner}/{name}", content)
+    (shard,) = [name for name in whole if name.startswith("test/")]
+    fs.pipe_file(f"{inner}/{shard}", whole[shard.replace("test/", "validation/")])
+    fs.invalidate_cache()
+    with pytest.raises(InputError, match=r"copy/test: found .* rows in 1 shards, expected"):
+        build_vocabularies(examples=f"{BUCKET}/copy", output_path=str(tmp_path / "v.json"), feature_config=CONFIG)
+
+
 def start(log: tuple[str, str], output: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "components.data_extractor", "--feature-config", CONFIG, "--output-path", output]
     command += ["--purchases", log[0], "--products", log[1]]

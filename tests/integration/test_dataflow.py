@@ -169,7 +169,7 @@ def test_extraction(bucket: storage.Server, tmp_path: Path) -> None:
         "components.data_extractor.parquet_stream.ParquetStream",
     } <= ours
     shards = [f"out/{split}/part-0000{i}-of-00002.tfrecord.gz" for split in sorted(schema.SPLITS) for i in range(2)]
-    assert bucket.names("out/") == shards
+    assert bucket.names("out/") == ["out/_shards.json", *shards]
     for split in schema.SPLITS:
         expected = [(row["city"], names[i % 7]) for i, row in enumerate(rows) if row["split"] == split]
         assert Counter(read(f"gs://{storage.BUCKET}/out/{split}/*")) == Counter(expected)
@@ -225,7 +225,7 @@ def test_vocabularies(bucket: storage.Server, small_log: tuple[str, str], tmp_pa
 
     before = bucket.names()
     ours = run_worker(pipeline, tmp_path, "run")
-    assert {"components.vocab_builder.build.count_shards", "components.vocab_builder.accumulator.merged"} <= ours
+    assert {"components.vocab_builder.build.count_shards", "components.common.accumulator.merged"} <= ours
     (result,) = set(bucket.names()) - set(before)
     with fsspec.open(f"gs://{storage.BUCKET}/{result}", "rt", encoding="utf-8") as file:
         assert json.load(file) == json.loads((tmp_path / "v.json").read_text(encoding="utf-8"))

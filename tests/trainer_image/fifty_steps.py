@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.common import example_set, schema
 from components.common import feature_config as fc
-from components.common import schema
 from components.common.vocabularies import read_vocabularies
 from trainer_image import cache, inputs, steps, strategy
 from trainer_image.batches import Sampler
@@ -38,7 +38,8 @@ def trained(options: Options, loss: str, name: str, distribution: tf.distribute.
         config = fc.load(options.feature_config)
         encoders = Encoders(config, vocabularies, products, {"vocabularies": "", "metadata": ""})
         model = TwoTower(config, encoders, options.l1)
-        data = inputs.load(options.tfrecords_path, "train", model.query_encoder, model.catalogue, memory)
+        with example_set.opened(options.tfrecords_path) as examples:
+            data = inputs.load(examples.part("train"), model.query_encoder, model.catalogue, memory)
         sampler = Sampler(data, loss, GLOBAL_BATCH // replicas, replicas, options.seed)
         lazy = [model.query_tower.tables["cust_person_id"].embeddings] if name == "lazy" else []
         updates = Updates(OPTIMIZERS[name](), model.weights, lazy)

@@ -1,14 +1,19 @@
 """Purchases against the rows that were written."""
 
+import contextlib
+import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from components.common import example_set, examples
 from components.common import feature_config as fc
 from components.common.errors import InputError
+from components.common.example_part import Part
 from components.common.vocabularies import read_vocabularies
 from tests.toy_shops import Shop, write_shard
 from trainer_image import inputs
@@ -17,6 +22,18 @@ from trainer_image.features import Encoder
 from trainer_image.inputs import Purchases
 
 PLENTY = 1 << 30
+
+
+@contextlib.contextmanager
+def rows_of(path: str, split: str) -> Iterator[Part]:
+    """A split of examples, or a split alone, in a folder without metadata.json."""
+    if os.path.exists(f"{path}/{split}") and not os.path.exists(f"{path}/metadata.json"):
+        files = examples.shards(f"{path}/{split}")
+        examples.expect_whole(files)
+        yield Part(path, files)
+        return
+    with example_set.opened(path) as found:
+        yield found.part(split)
 
 
 def load(
@@ -29,8 +46,8 @@ def load(
     by_buyer: bool = False,
 ) -> Purchases:
     encoder = Encoder(fc.load(config).query, read_vocabularies(shop.vocabularies), shop.vocabularies)
-    with opened(budget) as cache:
-        found = inputs.load(path, split, encoder, sorted(shop.products), cache, by_buyer=by_buyer)
+    with opened(budget) as cache, rows_of(path, split) as part:
+        found = inputs.load(part, encoder, sorted(shop.products), cache, by_buyer=by_buyer)
         in_files = isinstance(found.product, np.memmap)
         assert in_files is (budget == 0)
         return Purchases({k: np.array(v) for k, v in found.queries.items()}, *(np.array(part) for part in found[1:]))

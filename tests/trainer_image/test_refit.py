@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.common import example_set
 from components.common import feature_config as fc
 from components.common.errors import InputError
 from components.common.vocabularies import read_vocabularies
@@ -55,9 +56,9 @@ def test_together_by_hand(growing: Shop) -> None:
     config = fc.load("feature_config.yaml")
     vocabularies = read_vocabularies(growing.vocabularies)
     encoders = Encoders(config, vocabularies, growing.products, {"vocabularies": "v", "metadata": "m"})
-    with cache.opened(1 << 30) as memory:
+    with cache.opened(1 << 30) as memory, example_set.opened(growing.examples) as examples:
         splits = [
-            inputs.load(growing.examples, split, encoders.query, encoders.catalogue, memory)
+            inputs.load(examples.part(split), encoders.query, encoders.catalogue, memory)
             for split in ("train", "validation")
         ]
         assert UNKNOWN in splits[1].product

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from components.common import examples, progress, schema, staging, storage
+from components.common import example_set, progress, schema
 
 COMPACTED = 1 << 22  # purchases that are gathered before those known already are left out
 TYPES: dict[str, Any] = {"string": object, "int64": np.int64, "float": np.float32}
@@ -32,24 +32,24 @@ def latest(folder: str, columns: Mapping[str, str], with_bought: bool) -> Custom
     Memory grows with customers and, if asked, with their distinct products; not with purchases.
 
     Args:
-        folder: examples/ of the DataExtractor, local or gs://.
+        folder: examples/ of the DataExtractor, or shards that nobody split, local or gs://.
         columns: The features' columns, to their types.
         with_bought: Also gather what they bought.
 
     Raises:
         InputError: no examples, or damaged ones, or without these columns.
     """
-    metadata = schema.read_metadata(storage.join(folder, schema.METADATA))
-    total = sum(int(split.get("rows", 0)) for split in metadata["splits"].values())
     wanted = {**columns, schema.CUSTOMER: "string", schema.TIMESTAMP: "int64", schema.PRODUCT: "int64"}
     table, purchases = _Latest({**columns, schema.CUSTOMER: "string"}), _Purchases()
-    for split in schema.SPLITS:
-        with staging.staged(storage.join(folder, split)) as local, progress.shown(f"Reading {split}", total):
-            for batch in examples.batches(examples.shards(local), wanted):
-                places = table.add(batch)
-                if with_bought:
-                    purchases.add(places, batch[schema.PRODUCT])
-                progress.advance(len(places))
+    with example_set.opened(folder) as examples:
+        for split in schema.SPLITS:
+            part = examples.part(split)
+            with progress.shown(f"Reading {split}", part.rows or 0):
+                for batch in part.batches(wanted):
+                    places = table.add(batch)
+                    if with_bought:
+                        purchases.add(places, batch[schema.PRODUCT])
+                    progress.advance(len(places))
     order = np.argsort(table.columns[schema.CUSTOMER][: table.size], kind="stable")
     bought, starts = purchases.by_customer(order)
     return Customers({name: values[: table.size][order] for name, values in table.columns.items()}, bought, starts)

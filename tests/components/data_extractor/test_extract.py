@@ -13,6 +13,7 @@ import tensorflow as tf
 from components.common import examples, schema
 from components.common.errors import InputError
 from components.data_extractor.extract import extract
+from tests import example_folders
 from tests.components.data_extractor import oracle
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -59,6 +60,10 @@ def read_split(folder: Path, split: str, columns: dict[str, str] = schema.EXAMPL
     return oracle.comparable({name: values.numpy() for name, values in read.items()}, columns)
 
 
+def facts_of(shard: Path) -> dict[str, Any]:
+    return {"rows": len(example_folders.records(shard)), "crc32c": example_folders.crc32c(shard.read_bytes())}
+
+
 def records(file: str) -> Iterator[bytes]:
     """All of a shard; a dataset of it would take ten times as long."""
     return tf.compat.v1.io.tf_record_iterator(file, tf.io.TFRecordOptions("GZIP"))
@@ -99,7 +104,7 @@ def test_same_examples_as_the_oracle(
             "rows": len(times),
             "first_timestamp": min(times),
             "last_timestamp": max(times),
-            "shards": len(list((tmp_path / "out" / name).iterdir())),
+            "shards": {path.name: facts_of(path) for path in (tmp_path / "out" / name).iterdir()},
         }
     known, _ = oracle.before_test(rows, split, sum(shares), size, least)
     kept = oracle.catalogue(known, size, least)
@@ -195,6 +200,9 @@ def test_order_and_files_of_the_input_do_not_matter(small_log: tuple[str, str], 
     pq.write_table(table.take(order[:700]), tmp_path / "part-1.parquet", row_group_size=50)
     pq.write_table(table.take(order[700:]), tmp_path / "part-2.parquet")
     run((str(tmp_path / "part-*.parquet"), small_log[1]), tmp_path / "two")
+    described = [schema.read_metadata(f"{folder}/metadata.json") for folder in (plain, tmp_path / "two")]
+    assert described[0]["fingerprint"] == described[1]["fingerprint"] != ""
+    assert described[0]["splits"] == described[1]["splits"]
     names = sorted(str(path.relative_to(plain)) for path in plain.rglob("*.gz"))
     assert names
     for name in names:
@@ -210,7 +218,8 @@ def test_many_streams_and_batches(small_log: tuple[str, str], tmp_path: Path, mo
     rows, products = oracle.read_log(*small_log)
     expected = oracle.examples(oracle.splits(rows, "random", (0.8, 0.15)), products)
     metadata = run(small_log, tmp_path / "out", split="random")
-    assert metadata["splits"]["train"]["shards"] == 4
+    shards = [f"part-0000{i}-of-00004.tfrecord.gz" for i in range(4)]
+    assert [list(metadata["splits"][name]["shards"]) for name in schema.SPLITS] == [shards] * 3
     assert sorted(os.listdir(tmp_path / "out" / "test")) == [f"part-0000{i}-of-00004.tfrecord.gz" for i in range(4)]
     for name in schema.SPLITS:
         assert read_split(tmp_path / "out", name) == expected[name]

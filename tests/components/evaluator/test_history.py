@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.common.example_part import Part
 from components.evaluator import data, history
 from components.evaluator.history import Purchases, _Fold
 from tests.components import fake_model
@@ -31,9 +32,9 @@ def test_folding_in_small_steps_adds_up_the_same() -> None:
 def test_purchases_by_customer_and_city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_rows: int) -> None:
     monkeypatch.setattr(history, "CHUNK_ROWS", chunk_rows)
     folder = fake_model.write_examples(tmp_path / "examples", test=[("zoe", 11), ("bob", 12), ("ann", 13)])
-    files = {split: [f"{folder}/{split}/{SHARD}"] for split in ("train", "validation", "test")}
-    split = data.read(files["test"], {})
-    found = history.read(files, split, names("ann", "bob", "cyd"), np.array([14, 13, 12, 11]), ("train",))
+    parts = {split: Part(split, [f"{folder}/{split}/{SHARD}"]) for split in ("train", "validation", "test")}
+    split = data.read(parts["test"], {})
+    found = history.read(parts, split, names("ann", "bob", "cyd"), np.array([14, 13, 12, 11]), ("train",))
     assert split.customers.tolist() == [b"zoe", b"bob", b"ann"]
     purchases = found.by_customer
     assert purchases.dense(slice(0, 4)).tolist() == [[0, 0, 0, 0], [0, 1, 2, 0], [0, 0, 1, 3], [1, 0, 0, 0]]
@@ -51,15 +52,15 @@ def test_purchases_of_validation_may_be_known_too(tmp_path: Path) -> None:
     """zoe and cyd come in validation; cyd buys nothing in the test."""
     rows = [("ann", 11), ("bob", 12), ("ann", 11)], [("ann", 12), ("zoe", 11), ("zoe", 99), ("cyd", 12)]
     folder = fake_model.write_examples(tmp_path / "examples", rows[0], [("ann", 11), ("zoe", 12)], {}, rows[1])
-    files = {split: [f"{folder}/{split}/{SHARD}"] for split in ("train", "validation", "test")}
-    split, catalogue = data.read(files["test"], {}), np.array([11, 12])
-    later = history.later(files["validation"])
+    parts = {split: Part(split, [f"{folder}/{split}/{SHARD}"]) for split in ("train", "validation", "test")}
+    split, catalogue = data.read(parts["test"], {}), np.array([11, 12])
+    later = history.later([parts["validation"]])
     assert later.customers.tolist() == [b"ann", b"cyd", b"zoe"]
     assert later.sold(np.array([99, 12, 5, 11])).tolist() == [1, 2, 0, 1]
     nothing = history.later([])
     assert (nothing.customers.tolist(), nothing.sold(catalogue).tolist()) == ([], [0, 0])
     found = [
-        history.read(files, split, names("ann", "bob", *more), catalogue, known)
+        history.read(parts, split, names("ann", "bob", *more), catalogue, known)
         for more, known in (((), ("train",)), (("zoe", "cyd"), ("train", "validation")))
     ]
     assert split.customers.tolist() == [b"ann", b"zoe"]
@@ -77,8 +78,8 @@ def test_a_repeat_is_an_earlier_purchase_in_any_split(tmp_path: Path, seed: int)
         for name, rows in (("train", 12), ("validation", 8), ("test", 30))
     }
     folder = fake_model.write_examples(tmp_path / "examples", logs["train"], logs["test"], {}, logs["validation"])
-    files = {split: [f"{folder}/{split}/{SHARD}"] for split in logs}
-    split = data.read(files["test"], {})
+    parts = {split: Part(split, [f"{folder}/{split}/{SHARD}"]) for split in logs}
+    split = data.read(parts["test"], {})
     timed = [
         (1000 * number + place // 2, row) for number, rows in enumerate(logs.values()) for place, row in enumerate(rows)
     ]
@@ -86,7 +87,7 @@ def test_a_repeat_is_an_earlier_purchase_in_any_split(tmp_path: Path, seed: int)
         any(row == other and earlier < 2000 + place // 2 for earlier, other in timed)
         for place, row in enumerate(logs["test"])
     ]
-    found = history.read(files, split, names("c0"), np.array([10, 11]), ("train",))
+    found = history.read(parts, split, names("c0"), np.array([10, 11]), ("train",))
     assert found.repeat.tolist() == expected
     assert 0 < sum(expected) < 30
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.common import example_set
 from components.common.errors import InputError
 from components.exporter.catalogue import Catalogue
 from components.exporter.export import export
@@ -32,7 +33,8 @@ def proof(world: dict[str, str], model: str, tmp_path: Path) -> Verify:
     def run(built_from: str = model, **changes: Any) -> dict[str, Any]:
         release = releases.build(tmp_path / "release", built_from, world["examples"], warm_as=model, **changes)
         evaluation = releases.write_evaluation(tmp_path / "evaluation", fake_history.RECALL)
-        return verify(model, world["examples"], evaluation, release)[0]
+        with example_set.opened(world["examples"]) as examples:
+            return verify(model, examples, evaluation, release)[0]
 
     return run
 

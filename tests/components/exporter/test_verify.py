@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.common import example_set
 from components.common.errors import InputError
 from components.exporter import warmup
 from components.exporter.catalogue import Catalogue
@@ -30,7 +31,8 @@ def proof(world: dict[str, str], tmp_path: Path) -> Verify:
         built = changes.pop("built_from", model)
         release = releases.build(tmp_path / "release", built, world["examples"], warm_as=world["model"], **changes)
         evaluation = releases.write_evaluation(tmp_path / "evaluation", recall)
-        return verify(model, world["examples"], evaluation, release)[0]
+        with example_set.opened(world["examples"]) as examples:
+            return verify(model, examples, evaluation, release)[0]
 
     return run
 
@@ -202,8 +204,9 @@ def test_a_warm_up_request_of_another_model(world: dict[str, str], tmp_path: Pat
     other = warmup.Request("recommend", {"cust_person_id": np.array([b"ann"], object)})
     warmup.write(f"{release}/saved_model", [other])
     evaluation = releases.write_evaluation(tmp_path / "evaluation")
-    with pytest.raises(InputError, match=r"request 0 \(recommend\): found inputs \['cust_person_id'\]"):
-        verify(world["model"], world["examples"], evaluation, release)
+    found = pytest.raises(InputError, match=r"request 0 \(recommend\): found inputs \['cust_person_id'\]")
+    with example_set.opened(world["examples"]) as examples, found:
+        verify(world["model"], examples, evaluation, release)
 
 
 def test_a_recall_that_is_no_number(proof: Verify) -> None:
@@ -221,8 +224,9 @@ def test_another_recall_than_the_evaluators(proof: Verify, value: float) -> None
 def test_an_evaluation_of_other_purchases(world: dict[str, str], tmp_path: Path) -> None:
     release = releases.build(tmp_path / "release", world["model"], world["examples"])
     evaluation = releases.write_evaluation(tmp_path / "evaluation", rows=7)
-    with pytest.raises(InputError, match="field rows: found 7, expected 6, the purchases of the test split"):
-        verify(world["model"], world["examples"], evaluation, release)
+    found = pytest.raises(InputError, match="field rows: found 7, expected 6, the purchases of the test split")
+    with example_set.opened(world["examples"]) as examples, found:
+        verify(world["model"], examples, evaluation, release)
 
 
 def test_an_evaluation_without_recall(proof: Verify) -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.common import accumulator as module
+from components.common.accumulator import Accumulator, merged, quantiles
 from components.common.errors import InputError
-from components.vocab_builder import accumulator as module
-from components.vocab_builder.accumulator import Accumulator, merged, quantiles
 
 COLUMNS = {"name": "string", "id": "int64", "price": "float"}
 ROW = st.tuples(
