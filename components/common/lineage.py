@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from components.common import fingerprints, storage
+from components.common import fingerprints
 
 MADE_FROM, FINGERPRINT = "made_from", "fingerprint"
 TIMING = "timing"  # how long it took is no part of what an artifact is: equal ones have equal fingerprints
@@ -39,29 +39,6 @@ def expect_sealed(path: str, document: Mapping[str, Any], writer: str) -> None:
 
 def _content(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key not in (FINGERPRINT, TIMING)}
-
-
-def read(path: str, what: str) -> tuple[Source, dict[str, Any]]:
-    """The fingerprint in metadata.json or vocabularies.json, and the document."""
-    document = storage.read_json(path, what)
-    return Source(_text(document.get(FINGERPRINT)), path), document
-
-
-def vocabularies_of(path: str, examples: Source, mix: bool) -> Source:
-    """The vocabularies in a file.
-
-    Args:
-        path: vocabularies.json.
-        examples: What they are used with.
-        mix: They may be of others.
-
-    Raises:
-        InputError: they were counted in other examples.
-    """
-    found, document = read(path, "the vocabularies.json of the VocabBuilder")
-    made_from = _text(document.get("examples"))
-    fingerprints.expect_same(f"{path}, field examples", made_from, examples.fingerprint, examples.path, mix)
-    return found
 
 
 def made_from(**sources: str) -> dict[str, dict[str, str]]:
