@@ -16,12 +16,6 @@ def demo_log(cache: str = ".cache") -> str:
         purchases, products = prepare(f"{cache}/demo/all")
         examples = storage.join(folder, "examples")
         if not os.path.exists(examples):
-            extract(
-                purchases=purchases,
-                products=products,
-                output_path=examples,
-                revenue_as_of="training",
-                catalogue_size=1500,
-            )
+            extract(purchases=purchases, products=products, output_path=examples, catalogue_size=1500)
         build_vocabularies(examples=examples, feature_config="feature_config.yaml", output_path=vocabularies)
     return folder

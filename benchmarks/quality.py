@@ -16,6 +16,7 @@ from benchmarks.processes import measured
 from benchmarks.quality_logs import BASKET, LOGS
 from components.common import cli, feature_config, storage
 from components.common.errors import expect_at_least, expect_choice
+from trainer_image.options import Options
 
 HISTORY = "feature_config_history.yaml"
 DEFAULT = "feature_config.yaml"
@@ -26,12 +27,9 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {  # feature config, and what t
     "default_refit": (DEFAULT, {"refit": True}),
     "history_refit": (HISTORY, {"refit": True}),
 }
-OPTIONS = {
-    "learning_rate": 0.004,
-    "warmup_steps": 1000,
-    "batch_size": 4096,
-    "top_k": 100,
-}  # what `make run` trains with
+OPTIONS = {  # what `make run` trains with, which are the Trainer's own defaults
+    name: getattr(Options, name) for name in ("learning_rate", "warmup_steps", "batch_size", "patience", "top_k")
+}
 TIMES = {"train_seconds": "train s", "seconds_to_beat_personal_frequency": "s to beat personal frequency"}
 COLUMNS = (
     *("recall_5", "recall_10", "recall_50", "recall_100", "ndcg_10", "explore_recall_10", "explore_recall_100"),
@@ -46,7 +44,7 @@ Found = dict[str, dict[str, Trainings]]  # by log and config
 def compare(
     *,
     seeds: int = 3,
-    epochs: int = 60,
+    epochs: int = Options.epochs,
     logs: str = ",".join(LOGS),
     configs: str = ",".join(CONFIGS),
     tfrs_minutes: float = 3.0,

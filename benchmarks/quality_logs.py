@@ -92,13 +92,7 @@ def _examples(name: str, cache: str) -> str:
     if name == BASKET:
         _split_by_basket(_examples("temporal", cache), purchases, path)
     else:
-        extract(
-            purchases=purchases,
-            products=products,
-            output_path=path,
-            revenue_as_of="training",
-            **EXTRACTED[name],
-        )
+        extract(purchases=purchases, products=products, output_path=path, **EXTRACTED[name])
     return path
 
 

@@ -39,7 +39,6 @@ def compare(*, cache: str = ".cache", headline_epochs: int = 150, patience: int 
             folder=f"{folder}/headline",
             epochs=headline_epochs,
             patience=patience,
-            learning_rate=0.004,
         )
         print(f"headline: {headline.seconds / 60:.1f} minutes, {headline.result['test']}", file=sys.stderr)
         runs = {}
@@ -87,11 +86,11 @@ def curve(run: Run, truth: dict[str, Any]) -> Table:
     return table
 
 
-def trained(log: str, folder: str, epochs: int, patience: int, learning_rate: float = 0.001) -> dict[str, Any]:
+def trained(log: str, folder: str, epochs: int, patience: int) -> dict[str, Any]:
     """From TFRecords to the saved model."""
     from benchmarks.train_ours import train_on
 
-    document = train_on(log, folder, epochs=epochs, patience=patience, learning_rate=learning_rate)
+    document = train_on(log, folder, epochs=epochs, patience=patience)
     return {
         "loss": document["hyperparameters"]["loss"],
         "curve": document["training"]["curve"],

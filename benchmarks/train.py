@@ -33,9 +33,9 @@ def alternate(contestants: dict[str, tuple[Callable[[int], float], int]], rounds
 def compare(*, rounds: int = 3, cache: str = ".cache", recall: bool = True) -> None:
     """Measures everything; takes about a quarter of an hour on two idle cores.
 
-    Batch 4,096, the default feature config, float32. An example is one purchase of a batch; what a grouped step of ours
-    holds beyond its 4,096 purchases is not counted. TFRS is given logQ and the removal of accidental hits; its metrics
-    while training are left out. PyTorch is given ids that are looked up already, tensors in memory, and fused Adam.
+    Batch 4,096, the default feature config, float32. An example is one purchase of a batch; a grouped step of ours
+    holds 4,096 of them on average. TFRS is given logQ and the removal of accidental hits; its metrics while training
+    are left out. PyTorch is given ids that are looked up already, tensors in memory, and fused Adam.
 
     Args:
         rounds: How often every contestant runs, in turn; the best counts: a busy neighbour costs PyTorch most.

@@ -113,7 +113,7 @@ def build(
 def contestant(data: Data, loss: str, **settings: Any) -> Callable[[int], float]:
     """Returns a function that trains some steps further and returns examples a second: 4,096 a step.
 
-    With the full-catalogue loss and equal queries a step holds more purchases than that; they are not counted.
+    With the full-catalogue loss and equal queries that is what a step holds on average.
 
     Args:
         data: From `read`.

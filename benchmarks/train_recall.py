@@ -12,11 +12,10 @@ from benchmarks import train_ours, train_rows, train_tfrs
 from benchmarks.demo_log import demo_log
 from components.common import ranking, schema
 from trainer_image import batches, optimizer, validation
+from trainer_image.options import Options
 
 WATCHED, SHARE = 100, 0.95
-OUR_STEPS, OUR_EVERY = 6000, 48
 THEIR_EVERY, THEIR_MOST = 120, 60  # steps between two looks; times our seconds after which the peer is stopped
-LEARNING_RATE = 0.004  # what the demo trains with; both get it
 
 Curve = list[tuple[float, float]]
 
@@ -62,19 +61,20 @@ def first(curve: Curve, recall: float) -> float:
 def our_curve(log: str) -> Curve:
     data = train_ours.read(log)
     held_out = train_ours.purchases(log, "validation", data.encoders)
-    adam = optimizer.adam(LEARNING_RATE, "none", 0, 1)
+    adam = optimizer.adam(Options.learning_rate, "none", 0, 1)
     model, sampler, step = train_ours.build(data, "full-catalogue", adam)
     curve, seconds = [], 0.0
 
     def draw(start: int, count: int) -> list[batches.Batch]:
         return sampler.draw(start, count, [0])
 
-    with batches.prefetched(draw, 0, OUR_STEPS, OUR_EVERY) as chunks:
+    every = sampler.steps_per_epoch
+    with batches.prefetched(draw, 0, Options.epochs * every, every) as chunks:
         done, started = 0, time.perf_counter()
         for chunk in chunks:
             step(chunk.shares, chunk.steps)
             done += chunk.steps
-            if done % OUR_EVERY == 0:
+            if done % every == 0:
                 seconds += time.perf_counter() - started
                 curve.append((seconds, validation.validate(model, held_out).recalls[WATCHED]))
                 started = time.perf_counter()
@@ -84,7 +84,7 @@ def our_curve(log: str) -> Curve:
 def their_curve(log: str, corrected: bool, target: float, most: float) -> Curve:
     """Until the target is reached or `most` seconds have passed."""
     model = train_tfrs.build(train_rows.read_vocabularies(log), corrected=corrected)
-    model.optimizer.learning_rate.assign(LEARNING_RATE)
+    model.optimizer.learning_rate.assign(Options.learning_rate)
     ranks = their_ranks(log, "validation")
     curve: Curve = []
 

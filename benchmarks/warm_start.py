@@ -12,6 +12,7 @@ from rich.table import Table
 from benchmarks.processes import measured
 from components.common import cli
 from demo.data import prepare
+from trainer_image.options import Options
 
 CATALOGUE = 1500
 WATCHED = "validation_recall_100"
@@ -21,7 +22,9 @@ COLD, WARM = "at random", "from the earlier model"
 Curve = list[dict[str, Any]]
 
 
-def compare(*, cut: str = "2017-10-01", epochs: int = 60, seed: int = 42, cache: str = ".cache") -> None:
+def compare(
+    *, cut: str = "2017-10-01", epochs: int = Options.epochs, seed: int = Options.seed, cache: str = ".cache"
+) -> None:
     """Trains an earlier model, then a later one twice: with and without its weights.
 
     The earlier extraction sees the purchases before the cut, the later one the whole log; each has its own catalogue
@@ -68,13 +71,7 @@ def extracted(purchases: str, products: str, folder: str) -> int:
 
     examples = f"{folder}/examples"
     os.makedirs(folder)
-    extract(
-        purchases=purchases,
-        products=products,
-        output_path=examples,
-        catalogue_size=CATALOGUE,
-        revenue_as_of="training",
-    )
+    extract(purchases=purchases, products=products, output_path=examples, catalogue_size=CATALOGUE)
     return int(build_vocabularies(examples=examples, output_path=f"{folder}/vocabularies.json")["rows"])
 
 
@@ -82,7 +79,7 @@ def trained(folder: str, output: str, warm_start_from: str, epochs: int, seed: i
     """Trains on what `extracted` made, with the settings of `make run`; returns the curve."""
     from benchmarks.train_ours import train_on
 
-    settings = {"epochs": epochs, "learning_rate": 0.004, "seed": seed, "warm_start_from": warm_start_from}
+    settings = {"epochs": epochs, "seed": seed, "warm_start_from": warm_start_from}
     return list(train_on(folder, output, **settings)["training"]["curve"])
 
 

@@ -22,7 +22,7 @@ from demo.models import EVALUATION, EXAMPLES, MODEL, RELEASE, Models, relative
 from pipelines import process_group
 from pipelines.console import Steps
 from pipelines.local import StepError
-from trainer_image.options import KS, within
+from trainer_image.options import KS, Options, within
 
 LOOK = 0.1  # seconds between two looks at how far a run is
 
@@ -35,11 +35,11 @@ def run(
     revenue_as_of: Literal["purchase", "training"] = "training",
     households: int = 0,
     catalogue_size: int = 1500,
-    epochs: int = 60,
-    batch_size: int = 4096,
-    learning_rate: float = 0.004,
-    warmup_steps: int = 1000,
-    seed: int = 42,
+    epochs: int = Options.epochs,
+    batch_size: int = Options.batch_size,
+    learning_rate: float = Options.learning_rate,
+    warmup_steps: int = Options.warmup_steps,
+    seed: int = Options.seed,
     config: Literal["both", "history", "default"] = "both",
     champion: str = "",
     reuse: str = "",
@@ -63,7 +63,7 @@ def run(
         epochs: Passes over the training rows, at most.
         batch_size: Rows a step.
         learning_rate: Of Adam, after the warm-up.
-        warmup_steps: Steps over which the learning rate rises to its value.
+        warmup_steps: Steps over which the learning rate rises to its value; at most a tenth of all.
         seed: The same seed gives the same model.
         config: history and default make one model, with this feature config.
         champion: model/ of an earlier run; this run's is released if it is not worse by more than the gate's margin.

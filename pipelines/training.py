@@ -30,7 +30,7 @@ def training(settings: Settings = STANDARD) -> Any:
         validation_share: float = 0.15,
         catalogue_size: int = 0,
         min_purchases: int = 1,
-        revenue_as_of: str = "purchase",
+        revenue_as_of: str = "training",
         thresholds: str = "",
         previous_metadata: str = "",
         project: str = "",
@@ -87,8 +87,8 @@ def training(settings: Settings = STANDARD) -> Any:
             validation_share: Share of the rows that go to validation; the rest is the test split.
             catalogue_size: Keep the products bought by the most customers; 0 keeps all.
             min_purchases: Keep only products bought at least this often.
-            revenue_as_of: What revenue holds: purchase, the customer's training total before the purchase; training,
-                that of the whole training period.
+            revenue_as_of: What revenue holds: training, the customer's total of the whole training period; purchase,
+                that before the purchase.
             thresholds: Limits on what the data report finds, YAML or JSON; "" keeps the defaults.
             previous_metadata: The metadata.json of an earlier run, to measure drift against.
             project: Google Cloud project that pays for the query, and whose Vertex AI gets the release.
@@ -102,12 +102,12 @@ def training(settings: Settings = STANDARD) -> Any:
             batch_size: Rows a step, per replica.
             learning_rate: Of Adam, on one replica, after the warm-up.
             lr_scaling: How the learning rate grows with replicas: sqrt, linear or none.
-            warmup_steps: Steps over which the learning rate rises to its value.
+            warmup_steps: Steps over which the learning rate rises to its value; at most a tenth of all.
             loss: auto, full-catalogue or in-batch.
             temperature: The logits are divided by it in training.
             l1: L1 penalty on the towers' Dense kernels.
             precision: float32 or bfloat16, of the towers' arithmetic.
-            patience: Epochs without a better validation Recall before training stops.
+            patience: Epochs after the warm-up without a better validation Recall before training stops.
             top_k: How many products the Trainer's saved_model returns; the released one is asked for k.
             seed: The same seed and data give the same model.
             warm_start_from: model/ of an earlier run, whose weights to begin with; "" begins at random.

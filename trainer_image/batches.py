@@ -1,7 +1,7 @@
 """Which purchases make which step: drawn by step number alone, so that a run can go on from any step.
 
-The items (queries, or purchases) are passed over again and again, each time in a new order that depends on the seed
-and the number of the pass. Every item is equally likely in every step, so the gradient is unbiased; none is left out.
+An epoch is one pass over the items (queries, or purchases), in an order that depends on the seed and the number of the
+epoch. Its last step takes what is left. No item is left out or taken twice, whatever a step holds.
 Every worker draws the whole global batch and keeps its replicas' shares: negatives of all replicas need no exchange.
 """
 
@@ -17,7 +17,6 @@ import numpy as np
 from components.common.errors import InputError
 from trainer_image.inputs import Purchases, ranges
 
-MIN_QUERIES = 256  # a step, where equal queries are one: fewer cost hardly less, because the catalogue costs the same
 STEPS_PER_CALL = 16
 
 
@@ -43,12 +42,13 @@ class Batch(NamedTuple):
 
 
 class Sampler:
-    """Draws batches. Its three numbers say what a step is.
+    """Draws batches. Its numbers say what a step and an epoch are.
 
     Attributes:
         items: What is drawn: queries for the full catalogue, else purchases.
-        per_replica: Items a replica takes in a step.
-        expected_rows: Purchases that all replicas together take in a step, in expectation: the loss is divided by it.
+        per_step: Items that all replicas together take in a step, which is fewer in the last step of an epoch.
+        steps_per_epoch: Steps in which every item is taken once.
+        expected_rows: Purchases of `per_step` items, in expectation: in training the loss is divided by it.
     """
 
     def __init__(self, purchases: Purchases, loss: str, batch_size: int, replicas: int, seed: int):
@@ -57,40 +57,44 @@ class Sampler:
         rows = purchases.rows
         if self.whole_queries:
             self.items = purchases.groups
-            self.per_replica = queries_per_step(rows, purchases.groups, batch_size * replicas) // replicas or 1
+            self.per_step = queries_per_step(rows, purchases.groups, batch_size * replicas)
         else:
-            self.items, self.per_replica = rows, batch_size
+            self.items, self.per_step = rows, batch_size * replicas
             self.row_splits = np.concatenate([[0], np.cumsum(purchases.times, dtype=np.int64)])
-        self.expected_rows = self.per_replica * replicas * rows / self.items
-        self.orders: dict[int, np.ndarray] = {}
+        self.steps_per_epoch = -(-self.items // self.per_step)
+        self.expected_rows = self.per_step * rows / self.items
+        self.order = np.zeros(0, np.int64)
+        self.ordered = -1  # the epoch whose order that is
+
+    @property
+    def per_replica(self) -> int:
+        """The most items that a replica takes in a step."""
+        return -(-self.per_step // self.replicas)
 
     def draw(self, first: int, steps: int, replicas: list[int]) -> list[Batch]:
         """The shares of `replicas` in steps first to first + steps."""
-        wide = self.per_replica * self.replicas
-        chosen = self._items(first * wide, steps * wide).reshape(steps, self.replicas, self.per_replica)
+        chosen = [self._items(step) for step in range(first, first + steps)]
         if self.whole_queries:
             none = np.zeros((steps, 0))
-            return [self._pad([self._of_queries(part) for part in chosen[:, r]], none, none) for r in replicas]
-        parts = [self._of_purchases(part, replicas) for part in chosen]
+            shares = [np.array_split(items, self.replicas) for items in chosen]
+            return [self._pad([self._of_queries(share[r]) for share in shares], none, none) for r in replicas]
+        parts = [self._of_purchases(items, replicas) for items in chosen]
         candidates = stacked([part[0] for part in parts], np.int32)
         counts = stacked([part[1] for part in parts], np.float32)
         return [self._pad([part[2][i] for part in parts], candidates, counts) for i in range(len(replicas))]
 
     def candidates_seen(self, products: int) -> int:
         """The most products that a step embeds."""
-        return products if self.whole_queries else min(products, self.per_replica * self.replicas)
+        return products if self.whole_queries else min(products, self.per_step)
 
-    def _items(self, start: int, length: int) -> np.ndarray:
-        """Items start to start + length of the endless row of passes."""
-        first, last = start // self.items, (start + length - 1) // self.items
-        self.orders = {n: self.orders[n] if n in self.orders else self._order(n) for n in range(first, last + 1)}
-        row = self.orders[first] if first == last else np.concatenate(list(self.orders.values()))
-        return row[start - first * self.items :][:length]
-
-    def _order(self, number: int) -> np.ndarray:
-        """The items in the order of one pass."""
-        items = np.arange(self.items, dtype=np.int32 if self.items < 2**31 else np.int64)
-        return np.random.default_rng([self.seed, number]).permutation(items)
+    def _items(self, step: int) -> np.ndarray:
+        """The items of a step."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self.ordered:
+            items = np.arange(self.items, dtype=np.int32 if self.items < 2**31 else np.int64)
+            self.order = np.random.default_rng([self.seed, epoch]).permutation(items)
+            self.ordered = epoch
+        return self.order[place * self.per_step :][: self.per_step]
 
     def _of_queries(self, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
         """Queries and pairs of whole queries: (query [B], place [P], product [P], count [P])."""
@@ -106,11 +110,12 @@ class Sampler:
         candidates, candidate, counts = np.unique(
             self.purchases.product[pairs], return_inverse=True, return_counts=True
         )
+        pairs_of, candidate_of = (np.array_split(values, self.replicas) for values in (pairs, candidate))
         shares = []
         for replica in replicas:
-            group = np.searchsorted(self.purchases.splits, pairs[replica], side="right") - 1
+            group = np.searchsorted(self.purchases.splits, pairs_of[replica], side="right") - 1
             queries, place = np.unique(group, return_inverse=True)
-            key, count = np.unique(place * len(candidates) + candidate[replica], return_counts=True)
+            key, count = np.unique(place * len(candidates) + candidate_of[replica], return_counts=True)
             shares.append((queries, key // len(candidates), key % len(candidates), count))
         return candidates, counts, shares
 
@@ -124,8 +129,8 @@ class Sampler:
 
 
 def queries_per_step(rows: int, groups: int, batch_rows: int) -> int:
-    """Queries that stand for a global batch of purchases: as many as hold them on average, and at least MIN_QUERIES."""
-    return min(groups, max(MIN_QUERIES, -(-batch_rows * groups // rows)))
+    """Queries that stand for a global batch of purchases: as many as hold them on average, rounded up."""
+    return min(groups, -(-batch_rows * groups // rows))
 
 
 def stacked(parts: list[np.ndarray], kind: type) -> np.ndarray:
@@ -133,7 +138,7 @@ def stacked(parts: list[np.ndarray], kind: type) -> np.ndarray:
 
     The length depends on the parts alone, not on what came before: a resumed run adds up in the same order.
     """
-    longest = max(len(part) for part in parts)
+    longest = max(1, *(len(part) for part in parts))  # a replica may have no share in the last step
     grain = max(1 << max(longest.bit_length() - 3, 0), 1)
     whole: np.ndarray = np.zeros((len(parts), -(-longest // grain) * grain), kind)
     for row, part in zip(whole, parts, strict=True):
@@ -141,18 +146,12 @@ def stacked(parts: list[np.ndarray], kind: type) -> np.ndarray:
     return whole
 
 
-def steps_per_epoch(rows: int, batch_size: int, replicas: int) -> int:
-    """Whole global batches in the rows.
-
-    Raises:
-        InputError: not even one.
-    """
-    steps = rows // (batch_size * replicas)
-    if not steps:
+def expect_a_batch(rows: int, batch_size: int, replicas: int) -> None:
+    """Raises InputError where a global batch is larger than the training data."""
+    if batch_size * replicas > rows:
         found = f"{batch_size} rows a replica, {replicas} replicas"
         expected = f"at most the {rows} training rows in all"
         raise InputError("--batch-size", found, expected, "Choose a smaller batch.")
-    return steps
 
 
 class Chunk(NamedTuple):

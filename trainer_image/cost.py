@@ -57,23 +57,3 @@ def cheaper_loss(shape: Shape, purchases: Purchases, products: int, batch_rows: 
     )
     sampled = step(shape, distinct_queries, distinct_products) / batch_rows
     return "full-catalogue" if full <= WORTH_IT * sampled else "in-batch"
-
-
-def chance_loss(loss: str, shares: np.ndarray, batch_rows: int) -> float:
-    """The loss per purchase of a model that scores all products alike.
-
-    In-batch, every product weighs its copies over its share; their sum is that of a batch drawn at random, less the own
-    product's copies but one.
-
-    Args:
-        loss: "full-catalogue" or "in-batch".
-        shares: float64 [N], each product's share of the training purchases.
-        batch_rows: Purchases of a global batch.
-    """
-    if loss == "full-catalogue":
-        return float(np.log(len(shares)))
-    drawn = np.random.default_rng(0).choice(len(shares), batch_rows, p=shares)
-    counts = np.bincount(drawn, minlength=len(shares))
-    own = 1 / shares[drawn]
-    sums = (counts / shares).sum() - (counts[drawn] - 1) * own
-    return float(np.mean(np.log(sums) - np.log(own)))

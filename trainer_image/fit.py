@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from components.common import feature_config as fc
-from trainer_image import cost, history, loop, optimizer, repeats_fit, resume, steps, strategy, validation, warm_start
-from trainer_image.batches import Sampler, steps_per_epoch
+from trainer_image import history, loop, optimizer, repeats_fit, resume, steps, strategy, validation, warm_start
+from trainer_image.batches import Sampler, expect_a_batch
 from trainer_image.checkpoint import Checkpoints
 from trainer_image.history import History
 from trainer_image.inputs import Purchases
@@ -30,6 +30,7 @@ class Given(NamedTuple):
         is_preempted: Whether this process was asked to stop.
         history: What the customers bought in training, where the query tower reads it.
         latest: What the finished model knows that they bought.
+        warmup: Steps of the warm-up, where an earlier training of the run has it; by default what the options say.
     """
 
     purchases: dict[str, Purchases]
@@ -39,6 +40,7 @@ class Given(NamedTuple):
     is_preempted: Callable[[], bool]
     history: History | None = None
     latest: History | None = None
+    warmup: int | None = None
 
     @property
     def replicas(self) -> int:
@@ -58,11 +60,13 @@ class Fit(NamedTuple):
     Attributes:
         model: With the weights of the best epoch, in float32.
         best_epoch: Which that was.
+        warmup: Steps of the warm-up.
         training: What model_metadata.json says of it under "training".
     """
 
     model: TwoTower
     best_epoch: int
+    warmup: int
     training: dict[str, Any]
 
 
@@ -75,7 +79,12 @@ def set_up(options: Options) -> None:
 
 
 def sampler_of(options: Options, given: Given) -> Sampler:
-    """What draws the batches of a training with these options."""
+    """What draws the batches of a training with these options.
+
+    Raises:
+        InputError: there are fewer rows than a step takes.
+    """
+    expect_a_batch(given.purchases["train"].rows, options.batch_size, given.replicas)
     return Sampler(given.purchases["train"], given.loss, options.batch_size, given.replicas, options.seed)
 
 
@@ -104,15 +113,22 @@ def fitted(
     catalogue, bought = features.encoders.catalogue, given.purchases["train"]
     sampler = sampler_of(options, given)
     shares = bought.product_counts(len(catalogue)) / bought.rows  # all products are known, `train` has seen to that
-    model, updates, step = _built(options, features, given, sampler, shares)
-    identity = resume.identity(options, features.config, given.loss, given.replicas, bought, catalogue)
-    state = resume.restored(checkpoints, model, updates, identity, given.distribution)
+    each, saved = sampler.steps_per_epoch, checkpoints.newest()
+    in_force = given.warmup
+    if in_force is None:
+        in_force = optimizer.warmup_in_force(options.warmup_steps, options.epochs * each)
+    warmup = resume.warmup(saved, options.warmup_steps, in_force)
+    model, updates, step = _built(options, features, given, sampler, shares, warmup)
+    identity = resume.identity(options, features.config, given.loss, given.replicas, bought, catalogue, each)
+    state = resume.restored(saved, model, updates, identity, checkpoints.folder, given.distribution)
+    state.warmup = warmup
     held_out = None
     if "validation" in given.purchases:
         held_out = validation.sampled(given.purchases["validation"], len(catalogue), options.seed)
     beginning = _begin(options, model, state, given.products, checkpoints.folder)
-    with _progress(options, given, shares, state, logs) as progress:
+    with _progress(options, given, sampler, state, logs) as progress:
         progress.say(beginning)
+        progress.say(_schedule(options, given, warmup, each))
         loop.fit(
             loop.Run(
                 model=model,
@@ -143,40 +159,39 @@ def fitted(
         "queries": bought.groups,
         "steps": state.step,
         "rows_per_step": sampler.expected_rows,
-        "chance_loss": progress.chance,
+        "chance_loss": state.curve[-1]["chance"],
         "curve": state.curve,
         "seconds": progress.seconds,
         **repeated,
     }
-    return Fit(model, state.best_epoch, training)
+    return Fit(model, state.best_epoch, warmup, training)
 
 
 def _built(
-    options: Options, features: Features, given: Given, sampler: Sampler, shares: np.ndarray
+    options: Options, features: Features, given: Given, sampler: Sampler, shares: np.ndarray, warmup: int
 ) -> tuple[TwoTower, optimizer.Updates, steps.Step]:
     """The model with random weights, its optimizer, and the step that trains it."""
     with given.distribution.scope():
         model = TwoTower(features.config, features.encoders, options.l1)
         model.history = given.history
-        adam = optimizer.adam(options.learning_rate, options.lr_scaling, options.warmup_steps, given.replicas)
+        adam = optimizer.adam(options.learning_rate, options.lr_scaling, warmup, given.replicas)
         updates = optimizer.Updates(adam, model.weights, optimizer.lazy_tables(model, sampler))
     loss_of = steps.loss_function(
         given.loss, model, tf.constant(shares, tf.float32), options.temperature, adam.iterations, options.seed
     )
     expected = sampler.expected_rows
     if model.has_history:
-        expected = history.expected_targets(given.purchases["train"], sampler.per_replica * given.replicas)
+        expected = history.expected_targets(given.purchases["train"], sampler.per_step)
     step = steps.training_step(model, updates, loss_of, given.distribution, expected, jit_compile=options.jit_compile)
     return model, updates, step
 
 
-def _progress(options: Options, given: Given, shares: np.ndarray, state: State, logs: str) -> Progress:
-    batch_rows = options.batch_size * given.replicas
+def _progress(options: Options, given: Given, sampler: Sampler, state: State, logs: str) -> Progress:
     return Progress(
         epochs=options.epochs,
-        steps=steps_per_epoch(given.purchases["train"].rows, options.batch_size, given.replicas),
-        batch_rows=batch_rows,
-        chance=cost.chance_loss(given.loss, shares, batch_rows),
+        steps=sampler.steps_per_epoch,
+        rows=given.purchases["train"].rows,
+        warm=loop.warm_epochs(state.warmup, sampler.steps_per_epoch),
         logs=logs,
         curve=state.curve,
         seconds=state.seconds,
@@ -191,6 +206,18 @@ def _begin(options: Options, model: TwoTower, state: State, products: dict[str, 
     if options.warm_start_from:
         return warm_start.describe(warm_start.apply(options.warm_start_from, model, products))
     return "beginning with random weights"
+
+
+def _schedule(options: Options, given: Given, warmup: int, steps_per_epoch: int) -> str:
+    """What is in force of the warm-up and of patience, in words."""
+    steps = options.epochs * steps_per_epoch
+    words = f"{options.epochs:,} epochs of {steps_per_epoch:,} steps: {steps:,} at most; warm-up over {warmup:,} steps"
+    if warmup != options.warmup_steps:
+        why = "a tenth of them" if warmup == optimizer.warmup_in_force(options.warmup_steps, steps) else "as it began"
+        words += f", not {options.warmup_steps:,}: {why}"
+    if "validation" in given.purchases:
+        words += f"; patience {options.patience} counts from epoch {loop.warm_epochs(warmup, steps_per_epoch) + 1}"
+    return words
 
 
 def _in_float32(options: Options, features: Features, given: Given, model: TwoTower) -> TwoTower:

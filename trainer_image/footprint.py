@@ -40,6 +40,7 @@ class Plan(NamedTuple):
         batch_size: Purchases a replica and step, as the flag has it.
         queries, candidates: Rows that a replica embeds in a step, at most.
         rows: Training purchases.
+        steps: Of an epoch.
         cached_bytes: What the encoded purchases take in memory.
         ablated: The finished model waits while others are trained.
     """
@@ -53,6 +54,7 @@ class Plan(NamedTuple):
     queries: int
     candidates: int
     rows: int
+    steps: int
     cached_bytes: int
     ablated: bool = False
 

@@ -17,7 +17,7 @@ from trainer_image.optimizer import Updates
 from trainer_image.preemption import Preempted
 from trainer_image.progress import Progress
 from trainer_image.state import State, capture
-from trainer_image.steps import Step
+from trainer_image.steps import Step, Sums
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Run:
 
     @property
     def steps_per_epoch(self) -> int:
-        return self.progress.steps
+        return self.sampler.steps_per_epoch
 
 
 def fit(run: Run, state: State) -> None:
@@ -85,23 +85,23 @@ def fit(run: Run, state: State) -> None:
 
 def train(run: Run, state: State, chunk: Chunk) -> None:
     """Trains one chunk of steps."""
-    loss = run.step(chunk.shares, chunk.steps)
+    sums = run.step(chunk.shares, chunk.steps)
     epoch = state.step // run.steps_per_epoch + 1
-    if not np.isfinite(loss):
-        raise diverged(f"training loss in epoch {epoch}", str(loss))
+    if not np.isfinite(sums.loss):
+        raise diverged(f"training loss in epoch {epoch}", str(sums.loss))
     if state.step % run.steps_per_epoch == 0:
-        state.epoch_loss = 0.0
+        state.epoch_sums = [0.0] * len(sums)
     state.step += chunk.steps
-    state.epoch_loss += loss
+    state.epoch_sums = [before + more for before, more in zip(state.epoch_sums, sums, strict=True)]
     done = state.step - (epoch - 1) * run.steps_per_epoch
-    run.progress.steps_done(epoch, done, state.epoch_loss / done, chunk.waited)
+    run.progress.steps_done(epoch, done, Sums(*state.epoch_sums), chunk.waited)
 
 
 def end_epoch(run: Run, state: State) -> None:
     """Validates, reports, and keeps the weights where they are the best so far."""
     epoch = state.step // run.steps_per_epoch
     found = validation.validate(run.model, run.validation) if run.validation else None
-    point = run.progress.epoch_done(epoch, state.epoch_loss / run.steps_per_epoch, found)
+    point = run.progress.epoch_done(epoch, Sums(*state.epoch_sums), found)
     state.curve.append(point)
     if found is None:
         state.best_epoch, state.best = epoch, run.model.get_values()
@@ -113,6 +113,12 @@ def end_epoch(run: Run, state: State) -> None:
 
 
 def is_over(run: Run, state: State) -> bool:
-    """Whether the epochs are over, or the last `patience` of them brought nothing."""
+    """Whether the epochs are over, or the last `patience` of them, all after the warm-up, brought nothing."""
     epoch = state.step // run.steps_per_epoch
-    return epoch >= run.epochs or (state.best_epoch > 0 and epoch - state.best_epoch >= run.patience)
+    since = max(state.best_epoch, warm_epochs(state.warmup, run.steps_per_epoch))
+    return epoch >= run.epochs or epoch - since >= run.patience
+
+
+def warm_epochs(warmup: int, steps_per_epoch: int) -> int:
+    """The epochs that a warm-up of so many steps is part of: patience counts from the next one."""
+    return -(-warmup // steps_per_epoch)

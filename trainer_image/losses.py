@@ -9,6 +9,9 @@ result; tests compare both with TFRS and with float64. TFRS itself would clip th
 the tail, and see only each replica's own products.
 
 Both have their gradients written out, so that the exponentials of the forward pass are used again.
+
+What stands beside a loss as that of chance is the same sum of a model that scores all products alike, over the same
+purchases: how many products each of them competes with is known exactly, and needs no draw.
 """
 
 from collections.abc import Callable
@@ -132,6 +135,42 @@ def _in_batch(
         return tf.tensor_scatter_nd_sub(exps * of_query[:, None], places, surplus), None, None, None, None
 
     return loss, gradient
+
+
+def chance_of_catalogue(pair_weight: tf.Tensor, products: tf.Tensor | int) -> tf.Tensor:
+    """What `full_catalogue` is where all products score alike: [P] weights of purchases, among so many products."""
+    return tf.reduce_sum(pair_weight) * tf.math.log(tf.cast(products, pair_weight.dtype))
+
+
+def chance_of_others(
+    pair_query: tf.Tensor, pair_weight: tf.Tensor, is_kept: tf.Tensor, queries: tf.Tensor | int, products: int
+) -> tf.Tensor:
+    """What `others` is where all products score alike.
+
+    Args:
+        pair_query, pair_weight, is_kept: As for `others`.
+        queries, products: How many there are.
+    """
+    kept = tf.math.unsorted_segment_sum(tf.cast(is_kept, pair_weight.dtype), pair_query, queries)
+    # A hidden product is among those that are left, so there is one; of a query without hidden ones nothing counts.
+    left = tf.maximum(products - tf.gather(kept, pair_query), 1)
+    return tf.reduce_sum(tf.where(is_kept, tf.zeros_like(pair_weight), pair_weight) * tf.math.log(left))
+
+
+def chance_in_batch(
+    pair_candidate: tf.Tensor, pair_count: tf.Tensor, candidate_count: tf.Tensor, log_share: tf.Tensor
+) -> tf.Tensor:
+    """What `in_batch` is where all products score alike; takes the same arguments.
+
+    Every product then weighs its copies over its share. A purchase meets its own product once, and those of the other
+    products as often as the batch holds them.
+    """
+    one = tf.where(candidate_count > 0, tf.exp(-log_share), tf.zeros_like(log_share))
+    copies = candidate_count * one
+    others = tf.maximum(tf.reduce_sum(copies) - tf.gather(copies, pair_candidate), 0)
+    own = tf.gather(one, pair_candidate)
+    own = tf.where(pair_count > 0, own, tf.ones_like(own))  # padding may name a product that nobody bought
+    return tf.reduce_sum(pair_count * tf.math.log1p(others / own))
 
 
 def _logits(queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:

@@ -13,6 +13,7 @@ from trainer_image.model import TwoTower
 SCALING = {"sqrt": math.sqrt, "linear": float, "none": lambda replicas: 1.0}
 LAZY_FROM = 1 << 20  # parameters of a table; `make bench-train` shows what lazy updates save at which size
 LAZY_ROWS = 4  # a step must leave this many rows for each one that it sees
+WARMUP_SHARE = 10  # a warm-up takes at most one of so many steps
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
@@ -55,6 +56,11 @@ class Adam(keras.optimizers.Adam):
         )
 
 
+def warmup_in_force(asked: int, steps: int) -> int:
+    """Steps of the warm-up: as many as were asked for, but at most a tenth of `steps`, all that there can be."""
+    return min(asked, steps // WARMUP_SHARE)
+
+
 def adam(learning_rate: float, lr_scaling: str, warmup_steps: int, replicas: int) -> keras.optimizers.Optimizer:
     """Adam at learning_rate, times replicas, their square root or one."""
     return Adam(Warmup(learning_rate * SCALING[lr_scaling](replicas), warmup_steps))
@@ -67,7 +73,7 @@ def is_lazy(rows: int, dim: int, seen: int) -> bool:
 
 def lazy_tables(model: TwoTower, sampler: Sampler) -> list[keras.Variable]:
     """The tables that are large, and of which a step sees few rows."""
-    seen = {"query": sampler.per_replica * sampler.replicas, "candidate": sampler.candidates_seen(len(model.catalogue))}
+    seen = {"query": sampler.per_step, "candidate": sampler.candidates_seen(len(model.catalogue))}
     return [
         table.embeddings
         for tower in (model.query_tower, model.candidate_tower)

@@ -38,15 +38,16 @@ class Options:
             what is known of a product is then what its rows say.
         epochs: Passes over the training rows, at most.
         batch_size: Rows a step, per replica. With the full-catalogue loss a step takes whole queries, in the default
-            config all rows of a customer: as many queries as hold this many rows on average, and 256 at least.
+            config all rows of a customer: as many queries as hold this many rows on average.
         learning_rate: Of Adam, on one replica, after the warm-up.
         lr_scaling: How the learning rate grows with the number of replicas.
-        warmup_steps: Steps over which the learning rate rises to its value.
+        warmup_steps: Steps over which the learning rate rises to its value; at most a tenth of all that there can be.
         feature_config: Path to the feature config, or its YAML or JSON text; by default the one that is shipped.
         loss: Softmax over the full catalogue or in-batch; auto takes the cheaper one.
         temperature: The logits are divided by it in training; below 1 the softmax is sharper.
         l1: L1 penalty on the towers' Dense kernels.
-        patience: Epochs without a better validation Recall@100 (a smaller k for small catalogues) before it stops.
+        patience: Epochs without a better validation Recall@100 (a smaller k for small catalogues) before it stops;
+            they count after the warm-up.
         top_k: How many products saved_model returns.
         seed: Of the initial weights and of the order of the rows: the same seed gives the same model, on CPUs bit for
             bit.

@@ -6,7 +6,6 @@ from components.common import feature_config as fc
 from components.common.errors import InputError
 from components.common.feature_kinds import SMALLEST_DIM
 from trainer_image import machine
-from trainer_image.batches import MIN_QUERIES, steps_per_epoch
 from trainer_image.features import Encoder
 from trainer_image.footprint import FLOAT, MIB, Plan, Side, memory
 from trainer_image.model import Encoders
@@ -29,6 +28,7 @@ def plan(
     queries: int,
     candidates: int,
     rows: int,
+    steps: int,
     cached_bytes: int,
     ablated: bool = False,
 ) -> Plan:
@@ -39,17 +39,17 @@ def plan(
         return Side(tables, (sum(encoder.widths.values()), *tower.layers))
 
     towers = side(encoders.query, config.query), side(encoders.candidate, config.candidate)
-    return Plan(*towers, loss, tuple(devices), replicas, batch_size, queries, candidates, rows, cached_bytes, ablated)
+    sizes = replicas, batch_size, queries, candidates, rows, steps, cached_bytes
+    return Plan(*towers, loss, tuple(devices), *sizes, ablated)
 
 
 def describe(plan: Plan) -> str:
     """What will be trained on what, for people."""
-    steps = steps_per_epoch(plan.rows, plan.batch_size, plan.replicas)
     names = [f"{tower:<9}  {key}" for tower, key, *_ in plan.tables()]
     width = max(len(name) for name in (*names, "Dense layers"))
     lines = [
         f"{plan.replicas} replica{'s' * (plan.replicas > 1)}, here on {', '.join(plan.devices)}",
-        f"{plan.rows:,} rows, {plan.batch_size:,} a replica and step: {steps:,} steps an epoch",
+        f"{plan.rows:,} rows, {plan.batch_size:,} a replica and step: {plan.steps:,} steps an epoch",
         f"{plan.loss} loss: a replica scores up to {plan.queries:,} queries x {plan.candidates:,} products a step",
         f"  {'tables':<{width}}  {'rows':>11} x {'dim':>4} = {'parameters':>13}  {'MiB':>8}",
     ]
@@ -113,13 +113,12 @@ def _smaller_batches(plan: Plan) -> Changes:
     while size > 1:
         size //= 2
         queries = -(-plan.queries * size // plan.batch_size)
-        if plan.loss == "full-catalogue":
-            least = min(plan.queries, -(-MIN_QUERIES // plan.replicas))
-            changed = plan._replace(batch_size=size, queries=max(queries, least))
-        else:
-            candidates = min(plan.candidates, size * plan.replicas)
-            changed = plan._replace(batch_size=size, queries=queries, candidates=candidates)
-        yield f"Lower --batch-size to {size}", changed
+        sampled = min(plan.candidates, size * plan.replicas)
+        candidates = plan.candidates if plan.loss == "full-catalogue" else sampled
+        yield (
+            f"Lower --batch-size to {size}",
+            plan._replace(batch_size=size, queries=queries, candidates=candidates),
+        )
 
 
 def _smaller_dims(plan: Plan) -> Changes:

@@ -10,6 +10,7 @@ import rich.progress
 import tensorflow as tf
 
 from components.common import storage
+from trainer_image.steps import Sums
 from trainer_image.validation import Validation
 
 CSV = "curve.csv"
@@ -26,8 +27,8 @@ class Progress:
     Args:
         epochs: At most.
         steps: Of an epoch.
-        batch_rows: Purchases a step stands for.
-        chance: The loss of a model that knows nothing.
+        rows: Training purchases, all of which an epoch holds once.
+        warm: Epochs that the warm-up is part of.
         logs: Local folder for TensorBoard and the CSV log.
         curve: The epochs of an earlier run that this one continues.
         seconds: That the earlier run took.
@@ -39,14 +40,14 @@ class Progress:
         *,
         epochs: int,
         steps: int,
-        batch_rows: int,
-        chance: float,
+        rows: int,
+        warm: int,
         logs: str,
         curve: list[dict[str, Any]],
         seconds: float,
         quiet: bool,
     ):
-        self.epochs, self.steps, self.batch_rows, self.chance = epochs, steps, batch_rows, chance
+        self.epochs, self.steps, self.rows, self.warm = epochs, steps, rows, warm
         self.console = rich.console.Console(quiet=quiet)
         self.writer = tf.summary.create_noop_writer() if quiet else tf.summary.create_file_writer(logs)
         self.csv_path = "" if quiet else storage.join(logs, CSV)
@@ -54,13 +55,12 @@ class Progress:
         columns = (
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(),
-            rich.progress.TextColumn("{task.fields[rate]:,.0f} examples/s · loss {task.fields[loss]:.3f}"),
-            rich.progress.TextColumn(f"(chance {chance:.3f}) {{task.fields[recall]}}"),
+            rich.progress.TextColumn("{task.fields[rate]:,.0f} examples/s{task.fields[loss]}{task.fields[recall]}"),
             rich.progress.TimeRemainingColumn(),
         )
         hidden = quiet or not self.console.is_terminal
         self.bar = rich.progress.Progress(*columns, console=self.console, disable=hidden)
-        self.task = self.bar.add_task("epoch 1", total=epochs * steps, rate=0.0, loss=chance, recall="")
+        self.task = self.bar.add_task("epoch 1", total=epochs * steps, rate=0.0, loss="", recall="")
         for point in curve:
             self._log(point)
         self.earlier = seconds
@@ -83,20 +83,23 @@ class Progress:
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
-    def steps_done(self, epoch: int, done: int, loss: float, waited: float) -> None:
-        """After every call: how many steps of the epoch are done, their mean loss, seconds spent waiting for input."""
+    def steps_done(self, epoch: int, done: int, sums: Sums, waited: float) -> None:
+        """After every call: how many steps of the epoch are done, what they held, seconds spent waiting for input."""
         self.training_seconds = time.perf_counter() - self.epoch_started
         self.waited += waited
         completed = (epoch - 1) * self.steps + done
+        loss = " · loss {:.3f} (chance {:.3f})".format(*means(sums))
         self.bar.update(self.task, description=f"epoch {epoch}", completed=completed, rate=self._rate(done), loss=loss)
         self.done = done
 
-    def epoch_done(self, epoch: int, loss: float, found: Validation | None) -> dict[str, Any]:
+    def epoch_done(self, epoch: int, sums: Sums, found: Validation | None) -> dict[str, Any]:
         """Prints, logs and returns one epoch. Its rate leaves validation out."""
         recalls = found.recalls if found else {}
+        loss, chance = means(sums)
         point = {
             "epoch": epoch,
             "loss": loss,
+            "chance": chance,
             **{f"validation_recall_{k}": value for k, value in recalls.items()},
             "examples_per_s": self._rate(self.done),
             "seconds": self.seconds,
@@ -104,17 +107,17 @@ class Progress:
         self._log(point)
         recall = " ".join(f"@{k} {value:.3f}" for k, value in recalls.items())
         validated = f"validation recall {recall}  " if found else ""
-        self.bar.update(self.task, recall=f"· recall {recall}" if found else "")
+        self.bar.update(self.task, recall=f" · recall {recall}" if found else "")
         self.say(
-            f"epoch {epoch:>3}/{self.epochs}  loss {loss:.4f} (chance {self.chance:.3f})  {validated}"
+            f"epoch {epoch:>3}/{self.epochs}  loss {loss:.4f} (chance {chance:.3f})  {validated}"
             f"{point['examples_per_s']:,.0f} examples/s  {point['seconds']:.0f} s"
         )
-        self._warn(epoch, loss, found)
+        self._warn(epoch, loss, chance, found)
         self._new_epoch()
         return point
 
     def _rate(self, done: int) -> float:
-        return done * self.batch_rows / max(self.training_seconds, 1e-9)
+        return done * self.rows / self.steps / max(self.training_seconds, 1e-9)
 
     def _new_epoch(self) -> None:
         self.epoch_started = time.perf_counter()
@@ -135,11 +138,11 @@ class Progress:
                     writer.writeheader()
                 writer.writerow(point)
 
-    def _warn(self, epoch: int, loss: float, found: Validation | None) -> None:
+    def _warn(self, epoch: int, loss: float, chance: float, found: Validation | None) -> None:
         """Says once what would otherwise show only at the end."""
         if found and found.collapsed:
             self._warn_once("collapse", COLLAPSE.format(found.collapsed))
-        elif loss >= self.chance and epoch > 1:
+        elif loss >= chance > 0 and epoch > max(self.warm, 1):  # where chance is 0, there was nothing to choose from
             self._warn_once(
                 "chance", f"after {epoch} epochs the loss is not below that of chance. Change --learning-rate."
             )
@@ -156,3 +159,8 @@ class Progress:
             self.warned.add(kind)
             if not self.console.quiet:
                 print(f"warning: {text}", file=sys.stderr)
+
+
+def means(sums: Sums) -> tuple[float, float]:
+    """The loss per purchase and that of chance; 0 where nothing was held, as in a step that hides no product."""
+    return (sums.loss / sums.weight, sums.chance / sums.weight) if sums.weight else (0.0, 0.0)

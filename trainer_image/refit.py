@@ -81,7 +81,7 @@ def refitted(options: Options, features: Features, both: Given, first: Fit, logs
     set_up(options)
     repeats = first.training.get("repeats", {}).get("best_epoch", 0)
     told = replace(options, epochs=first.best_epoch)
-    again = fitted(told, features, both, checkpoints, storage.join(logs, REFIT), repeats)
+    again = fitted(told, features, both._replace(warmup=first.warmup), checkpoints, storage.join(logs, REFIT), repeats)
     sample = validation.sampled(both.purchases["train"], len(again.model.catalogue), options.seed)
     collapsed = validation.validate(again.model, sample).collapsed  # no epoch was validated
     if collapsed and strategy.is_chief():

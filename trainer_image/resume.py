@@ -10,7 +10,7 @@ from components.common import feature_config as fc
 from components.common import storage
 from components.common.errors import InputError
 from trainer_image import strategy
-from trainer_image.checkpoint import Checkpoints
+from trainer_image.checkpoint import Saved
 from trainer_image.inputs import Purchases
 from trainer_image.model import TwoTower
 from trainer_image.optimizer import Updates
@@ -19,7 +19,13 @@ from trainer_image.state import State, restore
 
 
 def identity(
-    options: Options, config: fc.FeatureConfig, loss: str, replicas: int, purchases: Purchases, catalogue: list[str]
+    options: Options,
+    config: fc.FeatureConfig,
+    loss: str,
+    replicas: int,
+    purchases: Purchases,
+    catalogue: list[str],
+    steps_per_epoch: int,
 ) -> dict[str, dict[str, Any]]:
     """What a checkpoint must have in common with a run that continues from it; see `state.restore`."""
     digest = hashlib.sha256(storage.read_text(options.vocabularies_path, "vocabularies.json").encode())
@@ -32,26 +38,40 @@ def identity(
         "replicas": replicas,
         "feature config": config.model_dump(mode="json"),
         "data": digest.hexdigest()[:16],
+        "steps an epoch": steps_per_epoch,
     }
     return {"fixed": fixed, "changeable": options.changeable}
 
 
+def warmup(saved: Saved | None, asked: int, in_force: int) -> int:
+    """Steps of the warm-up: as it was begun, although there may be more epochs now, unless it was asked for anew.
+
+    Args:
+        saved: The checkpoint that the run continues from.
+        asked: --warmup-steps.
+        in_force: Where the run begins here.
+    """
+    if saved and saved.document["identity"]["changeable"].get("warmup_steps") == asked:
+        return int(saved.document["state"].get("warmup", in_force))
+    return in_force
+
+
 def restored(
-    checkpoints: Checkpoints,
+    saved: Saved | None,
     model: TwoTower,
     updates: Updates,
     identity: dict[str, dict[str, Any]],
+    folder: str,
     distribution: tf.distribute.Strategy,
 ) -> State:
-    """The state of the newest whole checkpoint, its weights and moments put back, or a new state.
+    """The state of a checkpoint, its weights and moments put back, or a new state.
 
     Raises:
-        InputError: the checkpoints are another run's, or the workers of a cluster found different ones.
+        InputError: the checkpoint is another run's, or the workers of a cluster found different ones.
     """
-    saved = checkpoints.newest()
-    state = restore(saved, model, updates, identity, checkpoints.folder) if saved else State()
+    state = restore(saved, model, updates, identity, folder) if saved else State()
     if strategy.agree(distribution, float(state.step)) != state.step:
         found = f"step {state.step:,} on this worker, another one elsewhere"
         remedy = "Give all workers one --checkpoint-path that they share, such as a gs:// folder."
-        raise InputError(checkpoints.folder, found, "the same checkpoints on all workers", remedy)
+        raise InputError(folder, found, "the same checkpoints on all workers", remedy)
     return state

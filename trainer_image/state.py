@@ -19,7 +19,8 @@ class State:
 
     Attributes:
         step: Steps done, of all epochs.
-        epoch_loss: Sum of the mean losses of the current epoch's steps.
+        warmup: Steps of the warm-up that is in force.
+        epoch_sums: Of what the current epoch's steps held: the fields of `steps.Sums`.
         best_recall: The best validation Recall so far, of the k that is watched.
         best_epoch: The epoch that reached it.
         best: The weights that reached it.
@@ -28,7 +29,8 @@ class State:
     """
 
     step: int = 0
-    epoch_loss: float = 0.0
+    warmup: int = 0
+    epoch_sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     best_recall: float = -1.0
     best_epoch: int = 0
     best: list[np.ndarray] = field(default_factory=list)

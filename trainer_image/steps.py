@@ -1,7 +1,7 @@
 """Compiled training steps: many in one call, on every replica, with the gradients of one large batch."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -10,14 +10,29 @@ from trainer_image.batches import Batch
 from trainer_image.model import TwoTower
 from trainer_image.optimizer import Updates
 
-Step = Callable[[Sequence[Batch], int], float]
-LossFunction = Callable[[Batch], tf.Tensor]
+
+class Sums(NamedTuple):
+    """Sums over purchases: of a step on one replica as scalars, or of several steps on all of them as numbers.
+
+    Attributes:
+        loss: Of their losses.
+        chance: Of the losses that they have where a model scores all products alike.
+        weight: Of what they count, which is what a mean divides by.
+    """
+
+    loss: Any
+    chance: Any
+    weight: Any
+
+
+Step = Callable[[Sequence[Batch], int], Sums]
+LossFunction = Callable[[Batch], Sums]
 
 
 def loss_function(
     loss: str, model: TwoTower, shares: tf.Tensor, temperature: float, clock: Any = None, seed: int = 0
 ) -> LossFunction:
-    """The function of one step's Batch that training minimises, summed over the purchases in it.
+    """The function of one step's Batch that training minimises, with its sums over the purchases in it.
 
     Args:
         loss: "full-catalogue" or "in-batch".
@@ -28,7 +43,7 @@ def loss_function(
         seed: Of what is hidden.
     """
 
-    def hidden(batch: Batch) -> tf.Tensor:
+    def hidden(batch: Batch) -> Sums:
         candidates = tf.cast(model.candidates(), tf.float32)  # whatever precision the towers have
         pairs = batch.pair_query, batch.pair_candidate
         customer = tf.gather(batch.queries[history.KEY], batch.pair_query)
@@ -37,19 +52,33 @@ def loss_function(
         seen = tf.where(kept, batch.pair_count, 0.0)
         pooled = history.pooled(candidates, *pairs, seen, tf.shape(batch.queries[history.KEY])[0])
         queries = tf.cast(model.query_tower({**batch.queries, history.KEY: pooled}), tf.float32) / temperature
-        return losses.others(queries, candidates, *pairs, history.target_weight(batch.pair_count), kept)
+        weight, sizes = history.target_weight(batch.pair_count), (tf.shape(queries)[0], len(model.catalogue))
+        return Sums(
+            losses.others(queries, candidates, *pairs, weight, kept),
+            losses.chance_of_others(batch.pair_query, weight, kept, *sizes),
+            tf.reduce_sum(tf.where(kept, 0.0, weight)),
+        )
 
-    def full_catalogue(batch: Batch) -> tf.Tensor:
+    def full_catalogue(batch: Batch) -> Sums:
         candidates = model.candidates()
         queries = model.query_tower(batch.queries) / temperature
-        return losses.full_catalogue(queries, candidates, batch.pair_query, batch.pair_candidate, batch.pair_count)
+        pairs = batch.pair_query, batch.pair_candidate, batch.pair_count
+        return Sums(
+            losses.full_catalogue(queries, candidates, *pairs),
+            losses.chance_of_catalogue(batch.pair_count, len(model.catalogue)),
+            tf.reduce_sum(batch.pair_count),
+        )
 
-    def in_batch(batch: Batch) -> tf.Tensor:
+    def in_batch(batch: Batch) -> Sums:
         encoded = {key: tf.gather(value, batch.candidates) for key, value in model.encoded_catalogue.items()}
         queries = model.query_tower(batch.queries) / temperature
         log_share = tf.math.log(tf.gather(shares, batch.candidates))
         pairs = batch.pair_query, batch.pair_candidate, batch.pair_count
-        return losses.in_batch(queries, model.candidate_tower(encoded), *pairs, batch.candidate_count, log_share)
+        return Sums(
+            losses.in_batch(queries, model.candidate_tower(encoded), *pairs, batch.candidate_count, log_share),
+            losses.chance_in_batch(*pairs[1:], batch.candidate_count, log_share),
+            tf.reduce_sum(batch.pair_count),
+        )
 
     if model.has_history:
         return hidden
@@ -65,10 +94,10 @@ def training_step(
     *,
     jit_compile: bool = False,
 ) -> Step:
-    """Returns a function that trains some steps and returns the sum of their mean losses per purchase.
+    """Returns a function that trains some steps and returns their Sums, as numbers.
 
-    Every replica's loss is its sum over the purchases that the global batch is expected to hold, so the summed
-    gradients are those of one large batch.
+    Every replica's gradient is that of its sum of losses over the purchases that a whole global batch is expected to
+    hold, so the summed gradients are those of one large batch, and every purchase of an epoch counts the same.
 
     Args:
         model: The towers.
@@ -87,18 +116,18 @@ def training_step(
     @tf.function(jit_compile=jit_compile)
     def gradients_of(batch: Batch) -> tuple[tf.Tensor, list[Any]]:
         with tf.GradientTape() as tape:
-            data_loss = loss_of(batch) / expected_rows
+            sums = loss_of(batch)
             penalty = tf.add_n([*model.query_tower.losses, *model.candidate_tower.losses, 0.0]) / replicas
-            total = data_loss + penalty
-        return data_loss, tape.gradient(total, weights)
+            total = sums.loss / expected_rows + penalty
+        return tf.stack(sums), tape.gradient(total, weights)
 
     def replica_step(batch: Batch, step: tf.Tensor) -> tf.Tensor:
-        loss, gradients = gradients_of(tf.nest.map_structure(lambda values: values[step], batch))
+        sums, gradients = gradients_of(tf.nest.map_structure(lambda values: values[step], batch))
         updates.apply(gradients)
-        return loss
+        return sums
 
     def steps_of(batches: Any, steps: tf.Tensor) -> tf.Tensor:
-        total = tf.constant(0.0)
+        total = tf.zeros([len(Sums._fields)])
         for step in tf.range(steps):
             per_replica = distribution.run(replica_step, args=(batches, step))
             total += distribution.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
@@ -106,8 +135,8 @@ def training_step(
 
     traced = traced_once(steps_of, lengths=2)  # of steps, and of what is padded in each
 
-    def train(shares: Sequence[Batch], steps: int) -> float:
-        return float(traced(distributed(shares, distribution), tf.constant(steps)))
+    def train(shares: Sequence[Batch], steps: int) -> Sums:
+        return Sums(*traced(distributed(shares, distribution), tf.constant(steps)).numpy().tolist())
 
     return train
 

@@ -130,6 +130,7 @@ def _train(options: Options, again: bool) -> dict[str, Any]:
             extra["history"] = {"through": options.history_through, "purchases": len(latest.place)}
         if reduced:
             bare = Features(reduced, Encoders(reduced, vocabularies, products, paths))
+            given = given._replace(warmup=fit.warmup)
             extra["metadata_impact"] = ablation.impact(options, features, bare, given, model)
         metrics["test_metrics"] = _recalls(model, purchases, "test")
         document = {**_describe(options, config, given, fit._replace(model=model), metrics), **extra, **made_from}
@@ -218,6 +219,7 @@ def _expect_fits(
         queries=sampler.per_replica,
         candidates=sampler.candidates_seen(len(encoders.catalogue)),
         rows=given.purchases["train"].rows,
+        steps=sampler.steps_per_epoch,
         cached_bytes=memory.in_memory,
         ablated=options.ablate,
     )
@@ -239,7 +241,12 @@ def _describe(
         fit.model,
         config,
         given.products,
-        hyperparameters={**options.hyperparameters, "loss": given.loss, "replicas": given.replicas},
+        hyperparameters={
+            **options.hyperparameters,
+            "warmup_steps_in_force": fit.warmup,
+            "loss": given.loss,
+            "replicas": given.replicas,
+        },
         metrics={"best_epoch": fit.best_epoch, **metrics},
         training=fit.training,
     )

@@ -18,7 +18,7 @@ def data_extractor(
     validation_share: float = 0.15,
     catalogue_size: int = 0,
     min_purchases: int = 1,
-    revenue_as_of: str = "purchase",
+    revenue_as_of: str = "training",
     thresholds: str = "",
     previous_metadata: str = "",
     project: str = "",
@@ -42,8 +42,8 @@ def data_extractor(
         validation_share: Share of the rows that go to validation; the rest is the test split.
         catalogue_size: Keep the products bought by the most customers; 0 keeps all.
         min_purchases: Keep only products bought at least this often.
-        revenue_as_of: What revenue holds: purchase, the customer's training total before the purchase; training, that
-            of the whole training period.
+        revenue_as_of: What revenue holds: training, the customer's total of the whole training period; purchase, that
+            before the purchase.
         thresholds: Limits on what the data report finds, YAML or JSON; "" keeps the defaults.
         previous_metadata: The metadata.json of an earlier run, to measure drift against.
         project: Google Cloud project that pays for the query.

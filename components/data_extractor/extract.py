@@ -29,7 +29,7 @@ def extract(
     validation_share: float = 0.15,
     catalogue_size: int = 0,
     min_purchases: int = 1,
-    revenue_as_of: Literal["purchase", "training"] = "purchase",
+    revenue_as_of: Literal["purchase", "training"] = "training",
     thresholds: str = "",
     previous_metadata: str = "",
     project: str = "",
@@ -55,8 +55,9 @@ def extract(
         catalogue_size: Keep this many products, those bought by the most customers; 0 keeps all. With a temporal split
             purchases before the test count, here and for min_purchases.
         min_purchases: Keep only products bought at least this often; 1 keeps all.
-        revenue_as_of: What an Example's revenue is of its customer: with purchase, the total of the training purchases
-            before this one; with training, that of the whole training period, the same in all the customer's rows.
+        revenue_as_of: What an Example's revenue is of its customer: with training, the total of the training purchases,
+            the same in all the customer's rows; with purchase, that of those before this one. Nothing of validation
+            and test is in either.
         thresholds: Limits on what the data report finds, a path or YAML or JSON text such as "{duplicate: 0.2}";
             those not named keep their defaults (components/data_extractor/thresholds.py).
         previous_metadata: The metadata.json of an earlier run, local or gs://, to measure drift against.

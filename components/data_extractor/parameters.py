@@ -14,7 +14,7 @@ def query_parameters(
     validation_share: float,
     catalogue_size: int,
     min_purchases: int,
-    revenue_as_of: str = "purchase",
+    revenue_as_of: str = "training",
 ) -> dict[str, Any]:
     """The parameters of examples.sql.
 

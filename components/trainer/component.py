@@ -47,11 +47,11 @@ def trainer(
         batch_size: Rows a step, per replica.
         learning_rate: Of Adam, on one replica, after the warm-up.
         lr_scaling: How the learning rate grows with replicas: sqrt, linear or none.
-        warmup_steps: Steps over which the learning rate rises to its value.
+        warmup_steps: Steps over which the learning rate rises to its value; at most a tenth of all.
         loss: auto, full-catalogue or in-batch.
         temperature: The logits are divided by it in training.
         l1: L1 penalty on the towers' Dense kernels.
-        patience: Epochs without a better validation Recall before training stops.
+        patience: Epochs after the warm-up without a better validation Recall before training stops.
         top_k: How many products saved_model returns.
         seed: The same seed gives the same model.
         warm_start_from: model/ of an earlier run, with whatever vocabulary, whose weights to begin with.

@@ -50,20 +50,52 @@ def in_step(batch: Batch, step: int) -> Counter:
 @given(
     loss=st.sampled_from(["full-catalogue", "in-batch"]),
     replicas=st.integers(1, 3),
-    batch_size=st.integers(1, 12),
+    batch_size=st.integers(1, 80),
     first=st.integers(0, 40),
 )
 @settings(deadline=None, max_examples=60)
 def test_a_pass_holds_every_purchase_once(loss: str, replicas: int, batch_size: int, first: int) -> None:
+    """Every epoch is one, whatever a step holds; all of its steps but the last hold the same number of items."""
     data = purchases()
     sampler = Sampler(data, loss, batch_size, replicas, seed=5)
-    wide = sampler.per_replica * replicas
-    steps = sampler.items // np.gcd(sampler.items, wide)  # whole passes in whole steps
+    steps = sampler.steps_per_epoch
     shares = sampler.draw(first * steps, steps, list(range(replicas)))
-    found = sum((in_step(share, step) for share in shares for step in range(steps)), Counter())
-    passes = steps * wide // sampler.items
-    assert found == Counter({pair: passes * count for pair, count in bought(data).items()})
-    assert sampler.expected_rows * steps == pytest.approx(passes * data.rows)
+    held = [sum((in_step(share, step) for share in shares), Counter()) for step in range(steps)]
+    assert sum(held, Counter()) == bought(data)
+    items = [len({query for query, _ in one}) if loss == "full-catalogue" else one.total() for one in held]
+    assert set(items[:-1]) <= {sampler.per_step}
+    assert 0 < items[-1] <= sampler.per_step
+    assert sampler.expected_rows * sampler.items == pytest.approx(sampler.per_step * data.rows)
+    if loss == "in-batch":
+        assert sampler.per_step == batch_size * replicas
+
+
+@pytest.mark.parametrize("loss", ["full-catalogue", "in-batch"])
+@pytest.mark.parametrize(("batch_size", "replicas"), [(7, 1), (40, 1), (40, 2), (150, 1)])
+def test_epochs_are_passes_over_the_rows(loss: str, batch_size: int, replicas: int) -> None:
+    """Counted over what three epochs of a training draw, chunk by chunk."""
+    data, found = purchases(), Counter()
+    sampler = Sampler(data, loss, batch_size, replicas, seed=5)
+    each, everyone = sampler.steps_per_epoch, list(range(replicas))
+    draw = lambda first, count: sampler.draw(first, count, everyone)  # noqa: E731
+    with batches.prefetched(draw, 0, 3 * each, each) as chunks:
+        for chunk in chunks:
+            for share in chunk.shares:
+                found.update(sum((in_step(share, step) for step in range(chunk.steps)), Counter()))
+    assert found == Counter({pair: 3 * count for pair, count in bought(data).items()})
+
+
+def test_a_replica_without_a_share_of_the_last_step_draws_nothing() -> None:
+    """Two replicas of one query each, of three queries: the last step has one for the first replica."""
+    data = purchases(groups=3)
+    sampler = Sampler(data, "full-catalogue", data.rows // 3, 2, seed=5)
+    assert (sampler.per_step, sampler.steps_per_epoch) == (2, 2)
+    first, second = sampler.draw(0, 2, [0, 1])
+    assert in_step(first, 1)
+    assert not in_step(second, 1)
+    alone = sampler.draw(1, 1, [1])[0]
+    assert not alone.pair_count.any()
+    assert alone.queries["id"].shape == alone.pair_count.shape == (1, 1)
 
 
 @pytest.mark.parametrize("loss", ["full-catalogue", "in-batch"])
@@ -72,8 +104,7 @@ def test_a_step_is_known_from_its_number_alone(loss: str) -> None:
     short = Sampler(purchases(), loss, 7, 1, seed=5).draw(5, 4, [0])[0]
     assert [in_step(long, step) for step in range(5, 9)] == [in_step(short, step) for step in range(4)]
     other = Sampler(purchases(), loss, 7, 1, seed=6).draw(0, 12, [0])[0]
-    if loss == "in-batch":  # thirty queries are fewer than a step takes: every step holds all of them
-        assert [in_step(long, step) for step in range(12)] != [in_step(other, step) for step in range(12)]
+    assert [in_step(long, step) for step in range(12)] != [in_step(other, step) for step in range(12)]
 
 
 @pytest.mark.parametrize("loss", ["full-catalogue", "in-batch"])
@@ -102,10 +133,11 @@ def test_candidates_in_batch_are_the_products_of_all_replicas_with_their_numbers
 @pytest.mark.parametrize(
     ("rows", "groups", "batch_rows", "queries"),
     [
-        (400_000, 2_000, 4_096, 256),  # 21 queries would hold 4,096 rows
+        (400_000, 2_000, 4_096, 21),  # of 200 rows each
         (400_000, 2_000, 102_400, 512),
         (400_000, 400_000, 4_096, 4_096),  # no two queries are equal
-        (400_000, 40, 4_096, 40),
+        (400_000, 40, 4_096, 1),  # which holds 10,000 rows
+        (400_000, 40, 400_000, 40),
         (10, 3, 10, 3),
     ],
 )
@@ -115,7 +147,8 @@ def test_queries_of_a_step(rows: int, groups: int, batch_rows: int, queries: int
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:
     with pytest.raises(InputError, match=r"--batch-size: found 11 rows .* at most the 10 training rows"):
-        batches.steps_per_epoch(10, 11, 1)
+        batches.expect_a_batch(10, 11, 1)
+    batches.expect_a_batch(10, 5, 2)
 
 
 def drawn(first: int, last: int, per_epoch: int) -> list[list[int]]:

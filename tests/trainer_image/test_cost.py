@@ -1,4 +1,4 @@
-"""The choice of the loss and the loss of chance, worked out by hand."""
+"""The choice of the loss, worked out by hand."""
 
 import numpy as np
 import pytest
@@ -6,22 +6,6 @@ import pytest
 from trainer_image import cost
 from trainer_image.cost import Shape
 from trainer_image.inputs import Purchases
-
-
-def test_chance_over_the_catalogue_is_the_log_of_its_size() -> None:
-    assert cost.chance_loss("full-catalogue", np.full(40, 1 / 40), 64) == pytest.approx(np.log(40))
-
-
-def test_chance_in_a_batch_of_one_is_certainty() -> None:
-    """Its own product is the only candidate."""
-    assert cost.chance_loss("in-batch", np.array([0.75, 0.25]), 1) == pytest.approx(0.0)
-
-
-def test_chance_in_batch_is_near_the_log_of_the_batch() -> None:
-    """Of equally popular products a batch holds as many copies as rows, the row's own product counting once."""
-    found = cost.chance_loss("in-batch", np.full(1000, 1 / 1000), 4096)
-    others, own = 4096 * 999 / 1000, 1
-    assert found == pytest.approx(np.log(others + own), abs=1e-3)
 
 
 def test_a_step_costs_its_towers_and_its_logits() -> None:

@@ -129,3 +129,65 @@ def test_large_logits_do_not_overflow(sample: Sample) -> None:
     )
     expected = cross_entropy((1e4 * sample.queries @ sample.products.T)[sample.query], sample.product)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_chance_over_the_catalogue_is_the_log_of_its_size() -> None:
+    assert float(losses.chance_of_catalogue(tf.constant([64.0]), 40)) / 64 == pytest.approx(np.log(40))
+
+
+def in_a_batch(drawn: np.ndarray, share: np.ndarray) -> float:
+    """Chance of a purchase of a batch of products, with two products that nobody bought as padding."""
+    product, count = np.unique(drawn, return_counts=True)
+    padded = np.append(count, [0, 0]).astype(np.float32)
+    log_share = tf.constant(np.append(np.log(share[product]), [-np.inf, 0.0]), tf.float32)
+    pairs = tf.constant(np.append(np.arange(len(product)), [len(product), 0]), tf.int32)
+    weights = tf.constant(padded[np.append(np.arange(len(product)), [-1, -1])])
+    return float(losses.chance_in_batch(pairs, weights, tf.constant(padded), log_share)) / len(drawn)
+
+
+def test_chance_in_a_batch_of_one_is_certainty() -> None:
+    """Its own product is the only candidate; so it is in a batch of nothing but one product, however often."""
+    share = np.array([0.75, 0.25])
+    assert in_a_batch(np.array([1]), share) == 0
+    assert in_a_batch(np.array([0]), share) == 0
+    assert in_a_batch(np.zeros(4096, np.int64), share) == 0
+
+
+def test_chance_in_batch_is_near_the_log_of_the_batch() -> None:
+    """Of equally popular products a batch holds as many copies as rows, the row's own product counting once."""
+    drawn = np.random.default_rng(0).integers(1000, size=4096)
+    others, own = 4096 * 999 / 1000, 1
+    assert in_a_batch(drawn, np.full(1000, 1 / 1000)) == pytest.approx(np.log(others + own), abs=1e-3)
+
+
+def test_chance_in_a_batch_of_all_rows_is_exact() -> None:
+    """N products that share R rows: each of the other N - 1 weighs R, the own one 1 / share."""
+    count = np.array([1, 2, 5, 12])
+    expected = np.average(np.log1p(3 * 20 * count / 20), weights=count)
+    assert in_a_batch(np.repeat(np.arange(4), count), count / 20) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_losses_of_equal_scores_are_those_of_chance(sample: Sample) -> None:
+    """Zeros for queries score everything alike, whatever the temperature divides them by."""
+    queries, products = np.zeros((QUERIES, WIDTH)), sample.products
+    pair_query, pair_product, count = sample.pairs
+    found = losses.full_catalogue(tf.constant(queries), tf.constant(products), *sample.pairs)
+    np.testing.assert_allclose(losses.chance_of_catalogue(count, PRODUCTS), found, rtol=1e-12)
+
+    counts = tf.constant(np.bincount(sample.product, minlength=PRODUCTS), tf.float64)
+    found = in_batch(tf.constant(queries), tf.constant(products), sample, tf.float64)
+    chance = losses.chance_in_batch(pair_product, count, counts, tf.constant(np.log(shares())))
+    np.testing.assert_allclose(chance, found, rtol=1e-9)
+
+    kept, weight = tf.constant(np.random.default_rng(5).random(len(count)) < 0.6), tf.cast(count, tf.float32)
+    towers = tf.constant(queries, tf.float32), tf.constant(products, tf.float32)
+    found = losses.others(*towers, pair_query, pair_product, weight, kept)
+    chance = losses.chance_of_others(pair_query, weight, kept, QUERIES, PRODUCTS)
+    np.testing.assert_allclose(chance, found, rtol=1e-6)
+
+
+def test_chance_of_what_is_left_where_everything_is_kept() -> None:
+    """One query that has seen both products, and one of whom one of two is hidden: the other is kept, so it is sure."""
+    query, kept = tf.constant([0, 0, 1, 1]), tf.constant([True, True, False, True])
+    assert float(losses.chance_of_others(query, tf.ones(4), kept, 2, 2)) == 0.0
+    assert float(losses.chance_of_others(query, tf.ones(4), kept, 2, 5)) == pytest.approx(np.log(4))

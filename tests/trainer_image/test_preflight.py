@@ -48,6 +48,7 @@ def small(**changes: Any) -> Plan:
         queries=50,
         candidates=100,
         rows=1000,
+        steps=15,
         cached_bytes=12_345,
     )
     return base._replace(**changes)
@@ -64,6 +65,7 @@ def test_every_parameter_of_the_model_is_counted(shop: Shop) -> None:
         "queries": 8,
         "candidates": 12,
         "rows": 2000,
+        "steps": 250,
         "cached_bytes": 0,
     }
     plan = preflight.plan(config, encoders, loss="in-batch", devices=["/device:CPU:0"], **sizes)
@@ -150,7 +152,10 @@ def test_a_description_with_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "host_memory", lambda: 3 * GIB)
     monkeypatch.setattr(machine, "gpu_memory", lambda: 16 * GIB)
     wide = small(
-        query=Side({"customer": (2**20, 64)}, (65, 20, 4)), devices=("/device:GPU:0", "/device:GPU:1"), replicas=2
+        query=Side({"customer": (2**20, 64)}, (65, 20, 4)),
+        devices=("/device:GPU:0", "/device:GPU:1"),
+        replicas=2,
+        steps=7,
     )
     text = preflight.describe(wide)
     assert (

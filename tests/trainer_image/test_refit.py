@@ -27,6 +27,8 @@ HISTORY = """
 query: {features: [{kind: history}], layers: [8]}
 candidate: {features: [{kind: id, name: product_id, dim: 8}], layers: [8]}
 """
+# A refit has the warm-up of the first training, here the tenth of 19 steps; the oracle has more steps.
+ONE: dict[str, Any] = {"epochs": 1, "warmup_steps": 1, "learning_rate": 0.03}
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +89,9 @@ def test_together_by_hand(growing: Shop) -> None:
 @pytest.mark.parametrize("config", ["feature_config.yaml", HISTORY])
 def test_it_is_trained_on_both(growing: Shop, both: Shop, trainings: Trainings, config: str) -> None:
     trained = {
-        "plain": trainings(growing, feature_config=config, epochs=1),
-        "refitted": trainings(growing, feature_config=config, epochs=1, refit=True),
-        "both": trainings(both, feature_config=config, epochs=1, history_through="train"),
+        "plain": trainings(growing, feature_config=config, **ONE),
+        "refitted": trainings(growing, feature_config=config, **ONE, refit=True),
+        "both": trainings(both, feature_config=config, **ONE, history_through="train"),
     }
     plain, document = trained["plain"].document, trained["refitted"].document
     found, expected, first = (weights(trained[name].model) for name in ("refitted", "both", "plain"))
@@ -132,7 +134,7 @@ def test_a_warm_start_from_it_says_what_it_knows(
     """What it has learned of the validation split makes validation Recall look better than it is."""
     config = "feature_config.yaml"
     for refitted, changes in ((False, {}), (True, {"refit": True})):
-        model = trainings(growing, feature_config=config, epochs=1, **changes).model
+        model = trainings(growing, feature_config=config, **ONE, **changes).model
         capfd.readouterr()
         without_export(growing.options(tmp_path / f"after {refitted}", epochs=1, warm_start_from=str(model)))
         assert ("it has learned from its validation split too" in capfd.readouterr().out) is refitted
@@ -194,6 +196,6 @@ def test_a_run_may_go_on_with_or_without_it(shop: Shop) -> None:
 
 
 def test_the_document_is_json(growing: Shop, trainings: Trainings) -> None:
-    model, document = trainings(growing, feature_config="feature_config.yaml", epochs=1, refit=True)
+    model, document = trainings(growing, feature_config="feature_config.yaml", **ONE, refit=True)
     written = json.loads((model / "model_metadata.json").read_text(encoding="utf-8"))
     assert written == document

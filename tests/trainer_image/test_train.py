@@ -18,7 +18,7 @@ from trainer_image.train import train
 @pytest.fixture(scope="module")
 def trained(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     output = tmp_path_factory.mktemp("trained") / "model"
-    return output, train(shop.options(output, epochs=12))
+    return output, train(shop.options(output, epochs=40, patience=40))
 
 
 def raw(rows: list[dict[str, Any]], columns: dict[str, Any]) -> dict[str, tf.Tensor]:

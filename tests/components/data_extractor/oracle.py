@@ -71,7 +71,7 @@ def splits(
 
 
 def examples(
-    parts: dict[str, list[Row]], products: dict[int, Row], revenue_as_of: str = "purchase"
+    parts: dict[str, list[Row]], products: dict[int, Row], revenue_as_of: str = "training"
 ) -> dict[str, list[tuple]]:
     """The Examples of each split, sorted; columns as `comparable` orders them."""
 

@@ -88,7 +88,7 @@ def test_a_planted_leak_is_refused(
 
     monkeypatch.setattr(sources, "query", leaking)
     with pytest.raises(InputError, match=message):
-        run(log, tmp_path / "out")
+        run(log, tmp_path / "out", revenue_as_of="purchase")
     assert not (tmp_path / "out").exists()
 
 
