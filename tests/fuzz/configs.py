@@ -88,7 +88,7 @@ def _value_cases(component: str, name: str, place: Place, value: Any) -> Iterato
     for written in WRITTEN:
         if written == str(value):
             continue
-        change = _replaced(place, MARK, lambda text, written=written: text.replace(MARK, written))
+        change = _replaced(place, MARK, written)
         right = anything if _is_meant(value, written) else same
         yield Case("YAML, value", component, f"{name} {where}: {written!r}", _rewritten(name, change), names[:1], right)
     yield Case(
@@ -96,9 +96,9 @@ def _value_cases(component: str, name: str, place: Place, value: Any) -> Iterato
     )
     if isinstance(place[-1], str):
         for again in (value, "x", 8):
-            change = _replaced(place, value, lambda text: text, (f"{place[-1]}{MARK}", again))
+            change = _replaced(place, value, "", (f"{place[-1]}{MARK}", again))
             yield Case("YAML, key twice", component, f"{name} {where}: {again!r}", _rewritten(name, change), names)
-        change = _replaced(place, value, lambda text: text, (f"{place[-1]}s", value))
+        change = _replaced(place, value, "", (f"{place[-1]}s", value))
         yield Case("YAML, unknown key", component, f"{name} {where}s", _rewritten(name, change), names[:1])
 
 
@@ -139,20 +139,19 @@ def _rewritten(name: str, change: Callable[[str], str]) -> Callable[[Scene], Non
     return mutate
 
 
-def _replaced(
-    place: Place, value: Any, finish: Callable[[str], str], further: tuple[str, Any] | None = None
-) -> Callable[[str], str]:
-    """Another value at a place, and perhaps a further entry beside it."""
+def _replaced(place: Place, value: Any, written: str, further: tuple[str, Any] | None = None) -> Callable[[str], str]:
+    """Another value at a place, MARK for what is `written` there, and perhaps a further entry beside it."""
 
     def change(text: str) -> str:
         document = yaml.safe_load(text)
         within = document
         for key in place[:-1]:
             within = within[key]
-        within[place[-1]] = value  # type: ignore[index]
+        within[place[-1]] = value
         if further:
             within[further[0]] = further[1]
-        return finish(str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True)).replace(f"{MARK}:", ":"))
+        changed = str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+        return changed.replace(f"{MARK}:", ":").replace(MARK, written)
 
     return change
 

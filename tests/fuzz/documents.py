@@ -117,7 +117,7 @@ def _case(component: str, name: str, place: Place, change: Change, number: int) 
         elif change.kind == "key twice":
             within[f"{place[-1]}{DUPLICATE}"] = change.value
         else:
-            within[place[-1]] = change.value  # type: ignore[index]
+            within[place[-1]] = change.value
         replace(path, text(document).encode())
 
     where = ".".join(map(str, place))

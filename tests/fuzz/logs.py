@@ -190,10 +190,10 @@ def log_cases(run: Run) -> Iterator[Case]:
                 operation(scene.run.folder / name, scene)
 
             kind = f"log, {operation.__name__.replace('_', ' ')}"
-            names = ((name.split("/")[0], Path(name).name, "purchases", "products"),)
+            files = (name.split("/")[0], Path(name).name, "purchases", "products")
             # Nobody knows how many files a log has, and Parquet's pages have no checksums.
             right = anything if operation in (lost, flipped, zeroed) else same
-            yield Case(kind, "DataExtractor", f"{name} #{number}", mutate, names, right)
+            yield Case(kind, "DataExtractor", f"{name} #{number}", mutate, (files,), right)
     yield from _product_cases()
 
 

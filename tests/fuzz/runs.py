@@ -197,10 +197,16 @@ def write_release(run: Run) -> None:
     from components.evaluator.evaluate import evaluate
     from components.exporter.export import export
 
-    read = {"model": str(run.model), "examples": str(run.examples)}
-    written = str(run.evaluation)
-    evaluate(**read, vocabularies=str(run.vocabularies), output_path=written, ks=KS, must_beat="none")
-    export(**read, evaluation=written, output_path=str(run.release))
+    model, examples, evaluation = str(run.model), str(run.examples), str(run.evaluation)
+    evaluate(
+        model=model,
+        examples=examples,
+        vocabularies=str(run.vocabularies),
+        output_path=evaluation,
+        ks=KS,
+        must_beat="none",
+    )
+    export(model=model, examples=examples, evaluation=evaluation, output_path=str(run.release))
 
 
 def make(folder: Path, *, whole: bool = True) -> tuple[Run, Run]:
