@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
-from tests.fuzz.judge import Case, Scene
+from tests.fuzz.judge import Case, Scene, anything, same
 from tests.fuzz.runs import Run
 
 # The parameters of every component that name a path, and what in the run's folder they name.
@@ -65,6 +65,7 @@ def path_cases(run: Run) -> Iterator[Case]:
                     parameter,
                     _changed(change, parameter, name),
                     () if sure or change is empty else (words,),
+                    anything if (component, change) == ("thresholds", empty) else same,  # which keeps the defaults
                     refusable=not sure,
                 )
     for component, parameter in WRITERS.items():
