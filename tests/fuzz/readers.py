@@ -114,7 +114,7 @@ def exporter(run: Run, output: Path, **paths: str) -> Figures:
         "output_path": str(output),
         **paths,
     }
-    document = export(**told)
+    document = export(**told)  # type: ignore[arg-type]
     files = {name: file for name, file in document.get("files", {}).items() if not name.startswith("saved_model/")}
     return {**without(document, "model", "fingerprint"), "files": files}
 
