@@ -63,7 +63,7 @@ def trained(log: str, kind: str, seed: int, epochs: int, folder: str) -> dict[st
             purchases = load(part, *arguments, **options)
             return by_row(purchases) if part.split == "train" else purchases
 
-        inputs.load = ungrouped  # type: ignore[assignment]
+        inputs.load = ungrouped
     document = train_on(log, f"{folder}/model", epochs=epochs, patience=epochs, seed=seed)
     metrics = {**document["metrics"]["validation_metrics"], **document["metrics"]["test_metrics"]}
     return {**metrics, "seconds": document["training"]["seconds"]}

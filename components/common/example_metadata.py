@@ -46,7 +46,7 @@ class Metadata(NamedTuple):
         """How many a split has, where the file says it."""
         return self.splits[split]["rows"] if split in self.splits else None
 
-    def count(self, split: str) -> int | None:
+    def shard_count(self, split: str) -> int | None:
         """How many shards a split has, where the file says it."""
         if split in self.shards:
             return len(self.shards[split])

@@ -35,7 +35,7 @@ def from_document(path: str, document: Mapping[str, Any]) -> Products:
     Raises:
         InputError: a key that is no product id, or what is said of a product is no object of texts and numbers.
     """
-    products = {}
+    products: Products = {}
     for product, facts in document.items():
         if not ID.fullmatch(product) or not -(2**63) <= int(product) < 2**63:
             raise InputError(f"{path}, key {product!r}", "no product id", "a whole number of 64 bits as a text", REMEDY)
@@ -43,7 +43,7 @@ def from_document(path: str, document: Mapping[str, Any]) -> Products:
         if not isinstance(facts, dict):
             raise InputError(where, f"a {type(facts).__name__}", "an object of its columns", REMEDY)
         products[product] = {
-            NAMES.get(name, name): _checked(f"{where}, {name}", name, value) for name, value in facts.items()
+            str(NAMES.get(name, name)): _checked(f"{where}, {name}", name, value) for name, value in facts.items()
         }
     return products
 
@@ -74,8 +74,12 @@ def gathered(where: str, batches: Iterator[dict[str, Any]], columns: Mapping[str
     import pyarrow as pa
 
     counted: dict[str, list[pa.Table]] = {name: [] for name in columns}
-    known = {schema.PRODUCT: pa.int64(), "string": pa.binary(), "int64": pa.int64(), "float": pa.float32()}
-    ids: set[int] = set()
+    known: dict[str, Any] = {
+        "string": pa.binary(),
+        "int64": pa.int64(),
+        "float": pa.float32(),
+    }
+    ids: set[Any] = set()
     for batch in batches:
         product = pa.array(batch[schema.PRODUCT], pa.int64())
         ids.update(product.unique().to_pylist())
@@ -89,7 +93,7 @@ def gathered(where: str, batches: Iterator[dict[str, Any]], columns: Mapping[str
     differing: dict[str, int] = {}
     for name, tables in counted.items():
         order = [("product", "ascending"), ("count", "descending"), ("value", "ascending")]
-        table = _added(tables).sort_by(order) if tables else pa.table({"product": [], "value": []})
+        table: Any = _added(tables).sort_by(order) if tables else pa.table({"product": [], "value": []})  # type: ignore[arg-type]
         values = _texts(f"{where}, column {name}", table["value"]) if columns[name] == "string" else table["value"]
         for product, value in zip(table["product"].to_pylist(), values.to_pylist(), strict=True):
             products[str(product)].setdefault(name, value)

@@ -59,7 +59,7 @@ def faults_of_names(
         shards: What is there.
         is_read: Whether somebody is going to read them: a split that nobody reads may be missing as a whole.
     """
-    count, rows = metadata.count(split), metadata.rows(split)
+    count, rows = metadata.shard_count(split), metadata.rows(split)
     says = f", as {metadata.path} says"
     if not shards:
         if not is_read or count == 0 or (count is None and rows == 0):

@@ -76,13 +76,13 @@ def test_bad_input_is_refused_before_anything_is_sent(commands: Commands, flags:
         ("epochs: many\n", "a whole number"),
         ("epochs: 2.0\n", "a whole number"),
         ("learning_rate: fast\n", "a number"),
-        ("learning_rate: .inf\n", "a number"),
+        ("learning_rate: .inf\n", "the number inf, which is not finite"),
         ("split: 2026-01-01\n", "text"),
         ("unheard: 1\n", "unheard"),
         ("- epochs\n", "a mapping"),
         ("l1: 1024-64-32\n", "does not parse"),
         ("epochs: [\n", "does not parse"),
-        ('{"epochs": 3,}', "does not parse"),
+        ('{"epochs": 3', "does not parse"),
     ],
 )
 def test_a_bad_parameters_file_is_refused(commands: Commands, tmp_path: Path, text: str, said: str) -> None:

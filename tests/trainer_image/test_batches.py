@@ -74,7 +74,8 @@ def test_a_pass_holds_every_purchase_once(loss: str, replicas: int, batch_size: 
 @pytest.mark.parametrize(("batch_size", "replicas"), [(7, 1), (40, 1), (40, 2), (150, 1)])
 def test_epochs_are_passes_over_the_rows(loss: str, batch_size: int, replicas: int) -> None:
     """Counted over what three epochs of a training draw, chunk by chunk."""
-    data, found = purchases(), Counter()
+    data = purchases()
+    found: Counter[Any] = Counter()
     sampler = Sampler(data, loss, batch_size, replicas, seed=5)
     each, everyone = sampler.steps_per_epoch, list(range(replicas))
     draw = lambda first, count: sampler.draw(first, count, everyone)  # noqa: E731

@@ -141,7 +141,7 @@ def test_a_checkpoint_out_of_reach_is_not_taken_for_a_damaged_one(
     def unreachable(*_: object, **__: object) -> None:
         raise PermissionError("no access")
 
-    monkeypatch.setattr("fsspec.open", unreachable)
+    monkeypatch.setattr("components.common.storage.opened", unreachable)
     with pytest.raises(InputError, match="no access"):
         checkpoints.newest()
     assert checkpoints.paths() == [str(tmp_path / "step-000000000001.npz")]

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from trainer_image.steps import Sums
 
 def said(folder: Path, capsys: pytest.CaptureFixture[str], warm: int, epochs: list[Sums]) -> tuple[str, str]:
     """What stdout and stderr show of some epochs of 10 steps over 400 rows."""
-    settings = {"epochs": len(epochs), "steps": 10, "rows": 400, "warm": warm, "seconds": 0.0, "quiet": False}
-    with Progress(**settings, logs=str(folder), curve=[]) as progress:
+    settings: dict[str, Any] = {"epochs": len(epochs), "steps": 10, "rows": 400, "warm": warm, "seconds": 0.0}
+    with Progress(**settings, quiet=False, logs=str(folder), curve=[]) as progress:
         for epoch, sums in enumerate(epochs, 1):
             progress.steps_done(epoch, 10, sums, 0.0)
             progress.epoch_done(epoch, sums, None)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from components.common import feature_config as fc
 from components.common import schema
 from components.common.errors import InputError
+from components.common.value_counts import columns_of
 from components.data_extractor import sources
-from components.vocab_builder.build import read_columns
 from trainer_image.export import Embedder
 from trainer_image.model import DTYPES, Encoders, TwoTower
 
@@ -73,7 +73,7 @@ def test_extraction_and_vocabularies_take_what_is_loaded(document: dict[str, Any
     for tower in (config.query, config.candidate):
         for name, kind in tower.columns.items():
             assert types[name] == kind
-    for name, counted in read_columns(config).items():
+    for name, counted in columns_of(config).items():
         assert types[name] == counted
     for step in sources.STEPS:
         assert "`" in sources.query(step, sources.extra_columns(config))
@@ -87,7 +87,7 @@ def test_models_are_built_and_exported_of_what_is_loaded(document: dict[str, Any
     if config is None:
         return
     products = {str(product): product_of(config) for product in range(1, 9)}
-    vocabularies = {name: statistics_of(kind) for name, kind in read_columns(config).items()}
+    vocabularies = {name: statistics_of(kind) for name, kind in columns_of(config).items()}
     vocabularies["product_id"] = {"tokens": list(products), "counts": [1] * len(products)}
     model = TwoTower(config, Encoders(config, vocabularies, products, {"vocabularies": "v", "metadata": "m"}), 0.0)
     for encoder, tower in ((model.query_encoder, model.query_tower), (model.candidate_encoder, model.candidate_tower)):

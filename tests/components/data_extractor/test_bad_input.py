@@ -240,7 +240,7 @@ def test_columns_of_the_feature_config(small_log: tuple[str, str], tmp_path: Pat
     assert "column channel: found only" in refused(small_log, tmp_path / "out", feature_config=missing)
     other_type = config("{kind: numeric, name: city}")
     text = refused(small_log, tmp_path / "out", feature_config=other_type)
-    assert "column city: found feature city, which reads it as float, expected a column of type string" in text
+    assert "query.features[0]: found 'numeric, which reads city as float', expected city as string" in text
     both = config("{kind: text, name: brand}", "{kind: text, name: brand}")
     assert "column brand: found a name in use" in refused(small_log, tmp_path / "out", feature_config=both)
     reserved = config("{kind: text, name: split}")

@@ -124,10 +124,17 @@ def test_a_column_that_the_examples_lack(extracted: Path, tmp_path: Path) -> Non
     assert "feature channel: found only" in text
 
 
-def test_a_column_of_another_type(extracted: Path, tmp_path: Path) -> None:
-    config = "query: {features: [{kind: numeric, name: city}]}\ncandidate: {features: [{kind: id, name: product_id}]}"
-    text = refused(extracted, tmp_path / "v.json", feature_config=config)
-    assert "feature city: found 1 values in bytes_list, expected 1 value in float_list" in text
+def test_a_column_of_another_type(tmp_path: Path) -> None:
+    text, number = tf.train.BytesList(value=[b"12"]), tf.train.Int64List(value=[7])
+    row = {"cust_person_id": {"bytes_list": text}, "product_id": {"int64_list": number}, "age": {"bytes_list": text}}
+    row["timestamp"] = {"int64_list": number}
+    (tmp_path / "examples").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "examples/a.tfrecord.gz"), "GZIP") as file:
+        features = tf.train.Features(feature={name: tf.train.Feature(**value) for name, value in row.items()})
+        file.write(tf.train.Example(features=features).SerializeToString())
+    config = "query: {features: [{kind: numeric, name: age}]}\ncandidate: {features: [{kind: id, name: product_id}]}"
+    said = refused(tmp_path / "examples", tmp_path / "v.json", feature_config=config)
+    assert "feature age: found 1 values in bytes_list, expected 1 value in float_list" in said
 
 
 def test_dataflow_and_a_local_output(extracted: Path, tmp_path: Path) -> None:
