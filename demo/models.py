@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,39 +60,79 @@ class Models:
         Raises:
             StepError: a component failed.
         """
-        text = (ROOT / CONFIGS[config]).read_text(encoding="utf-8")
-        columns = columns_of(text)
+        folder, shared = self._begun(root, config)
+        self._run(folder, config, RETRAINING if shared else "", champion)
+        return folder
+
+    def make_beside(self, root: str, config: str, champion: Callable[[], Path]) -> Path:
+        """As `make`, while another run on the same data goes on, which makes the champion.
+
+        Args:
+            root: Where the run gets its folder.
+            config: One of CONFIGS.
+            champion: Waits for that run's model/, and returns it.
+        """
+        if self.columns is not None and not columns_of(text_of(config)) <= self.columns:
+            return self.make(root, config, str(champion()))
+        folder, _ = self._begun(root, config)
+        self._run(folder, config, "trainer")
+        for component in ("evaluator", "exporter"):
+            self._run(folder, config, component, str(champion()))
+        return folder
+
+    def has_data(self) -> bool:
+        """Whether the first run has made the data, while its other steps go on."""
+        return bool(self.folders) and has_data(self.folders[0])
+
+    def has_model(self) -> bool:
+        """Whether it has its model."""
+        return bool(self.folders) and is_done(self.folders[0] / "trainer")
+
+    def _begun(self, root: str, config: str) -> tuple[Path, bool]:
+        """A run's new folder, and whether it holds another one's data, or is to have data of its own."""
+        columns = columns_of(text_of(config))
         if self.columns is not None and not columns <= self.columns:
             self.data = None  # what this model sees is not in the first one's
         folder = local.new_folder(root, RUN)
-        given = {**self.parameters, "feature_config": text, "champion": champion and str(Path(champion).resolve())}
-        readable = {self.readable, champion}
-        if self.data:
-            for name, step in DATA.items():
-                (folder / step).symlink_to(os.path.relpath((self.data / step).resolve(), folder))
-                given[name] = str((folder / step / name).resolve())
-                readable.add(given[name])
-        document = compiler.spec(component=RETRAINING if self.data else "")
-        if not self.data:
+        shared = self.data
+        if shared:
+            for step in DATA.values():
+                (folder / step).symlink_to(os.path.relpath((shared / step).resolve(), folder))
+        else:
             self.data, self.columns = folder, columns
         self.folders.append(folder)
-        given = {name: value for name, value in given.items() if name in declared(document)}
-        spec = folder / "pipeline.json"
+        return folder, bool(shared)
+
+    def _run(self, folder: Path, config: str, component: str, champion: str = "") -> None:
+        """Runs the pipeline, or a part of it on what is in the folder.
+
+        Args:
+            folder: The run's.
+            config: One of CONFIGS.
+            component: See compile.spec.
+            champion: model/ of the model to compare with; "" for none.
+        """
+        made = {name: folder / step / name for name, step in DATA.items()}
+        made |= {"model": folder / MODEL, "evaluation": folder / EVALUATION}
+        given = {
+            **self.parameters,
+            "feature_config": text_of(config),
+            "champion": champion and str(Path(champion).resolve()),
+            **{name: str(path.resolve()) for name, path in made.items()},
+        }
+        document = compiler.spec(component=component)
+        spec = folder / f"{component or 'pipeline'}.json"
         storage.write_json(str(spec), document)
+        readable = {self.readable, champion, *(given[name] for name in DATA)}
         local.run(
             str(spec),
-            root,
-            given,
+            str(folder.parent),
+            {name: value for name, value in given.items() if name in declared(document)},
             docker=self.docker,
-            readable=tuple(str(Path(path).resolve()) for path in readable if path),
+            readable=tuple(str(Path(path).resolve()) for path in readable if path and Path(path).exists()),
             watcher=self.steps.of(config),
             folder=folder,
         )
-        return folder
-
-    def trained(self) -> bool:
-        """Whether the first run has a model, and so the data, while its other steps go on."""
-        return bool(self.folders) and is_done(self.folders[0] / "trainer")
 
     def left(self, arguments: list[str]) -> list[str]:
         """Lines on what is there after a run that was ended, and on how to go on from there.
@@ -106,10 +147,14 @@ class Models:
             flags = list(arguments)
             if "--reuse" not in arguments:
                 flags += ["--reuse", relative(last)]
-            if earlier:
+            if earlier and is_done(earlier[0] / "trainer"):
                 flags += ["--champion", relative(earlier[0] / MODEL)]
             lines.append(f"go on     make run {shlex.quote('ARGS=' + shlex.join(flags).replace('$', '$$'))}")
         return lines
+
+
+def text_of(config: str) -> str:
+    return (ROOT / CONFIGS[config]).read_text(encoding="utf-8")
 
 
 def columns_of(config: str) -> set[tuple[str, str]]:

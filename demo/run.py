@@ -5,7 +5,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -119,17 +119,21 @@ def run(
 
 
 def both(models: Models, folder: str) -> Path:
-    """Makes the default model, and when it is trained the one with a history; returns the folder of that one's run.
+    """Makes the default model and, on its data, the one with a history; returns the folder of that one's run.
 
-    While the second is trained, the first, its champion, is evaluated and released: a training leaves a core free.
+    The second is trained beside the first, its champion: a training leaves most of a core free.
     """
     with ThreadPoolExecutor(1) as pool:
         try:
             first = pool.submit(models.make, f"{folder}/default", "default", "")
-            while not (models.trained() or first.done()):
-                time.sleep(LOOK)
-            champion = (models.folders[0] if models.trained() else first.result()) / MODEL
-            second = models.make(folder, "history", str(champion))
+
+            def wait(is_there: Callable[[], bool]) -> Path:
+                while not (is_there() or first.done()):
+                    time.sleep(LOOK)
+                return models.folders[0] if is_there() else first.result()
+
+            wait(models.has_data)
+            second = models.make_beside(folder, "history", lambda: wait(models.has_model) / MODEL)
             first.result()
         except BaseException:
             process_group.end_all()  # what the other thread has started

@@ -68,6 +68,31 @@ def test_the_second_model_learns_from_the_first_one_s_data(tmp_path: Path, ran: 
     assert not (second / "vocab-builder").readlink().is_absolute()
 
 
+def test_a_model_beside_the_first_waits_for_its_champion_when_it_is_trained(tmp_path: Path, ran: list) -> None:
+    models = made(tmp_path)
+    first = models.make(str(tmp_path / "default"), "default", "")
+    waited: list[int] = []
+
+    def champion() -> Path:
+        waited.append(len(ran))
+        return first / "trainer/model"
+
+    second = models.make_beside(str(tmp_path), "history", champion)
+    _, *parts = ran
+    names = [document["pipelineInfo"]["name"].removeprefix("metro-recs-rerun-") for document, *_ in parts]
+    assert names == ["trainer", "evaluator", "exporter"]
+    assert waited == [2, 3]
+    assert {folder for *_, folder in parts} == {second}
+    examples, vocabularies = str(first / "data-extractor/examples"), str(first / "vocab-builder/vocabularies")
+    trained, evaluated, released = (given for _, _, given, _ in parts)
+    config = Path(CONFIGS["history"]).read_text()
+    data = {"examples": examples, "vocabularies": vocabularies}
+    assert trained == {**data, "feature_config": config, "epochs": 3, "seed": 7}
+    model = str(second / "trainer/model")
+    assert evaluated == {**data, "model": model, "champion": str(first / "trainer/model"), "ks": [5]}
+    assert released == {"examples": examples, "model": model, "evaluation": str(second / "evaluator/evaluation")}
+
+
 def test_a_config_that_sees_other_columns_gets_data_of_its_own(
     tmp_path: Path, ran: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,49 +70,52 @@ def test_an_end_says_what_is_there_and_how_to_go_on(
 
 
 class TwoRuns:
-    """Stands for Models: the first run trains, then goes on until `released` is set."""
+    """Stands for Models: the first run has its data at once, and its model when the second has been trained."""
 
-    def __init__(self, tmp_path: Path, first: BaseException | None = None, second: BaseException | None = None):
+    def __init__(self, tmp_path: Path, first: Exception | None = None, second: Exception | None = None):
+        self.tmp_path, self.first, self.second = tmp_path, first, second
         self.folders: list[Path] = []
-        self.tmp_path, self.failures = tmp_path, {"default": first, "history": second}
-        self.is_trained = False
-        self.released = threading.Event()
-        self.champions: list[str] = []
-
-    def trained(self) -> bool:
-        return self.is_trained
+        self.order: list[str] = []
+        self.data, self.model, self.ended = threading.Event(), threading.Event(), threading.Event()
+        self.has_data, self.has_model = self.data.is_set, self.model.is_set
 
     def make(self, root: str, config: str, champion: str) -> Path:
+        assert (config, champion) == ("default", "")
         self.folders.append(self.tmp_path / config)
-        self.champions.append(champion)
-        if config == "default":
-            if isinstance(self.failures["default"], InputError):  # before it has trained
-                raise self.failures["default"]
-            self.is_trained = True
-            assert self.released.wait(60)
-        if failure := self.failures[config]:
-            raise failure
-        self.released.set()
+        if self.first:
+            raise self.first
+        self.order.append("first: data")
+        self.data.set()
+        assert self.ended.wait(60)
+        self.order.append("first: model")
+        self.model.set()
+        return self.tmp_path / config
+
+    def make_beside(self, root: str, config: str, champion: Callable[[], Path]) -> Path:
+        self.order.append("second: model")
+        if self.second:
+            raise self.second
+        self.ended.set()
+        self.order.append(f"second: beside {champion().relative_to(self.tmp_path)}")
         return self.tmp_path / config
 
 
-def test_the_second_model_begins_when_the_first_is_trained_and_not_yet_released(tmp_path: Path) -> None:
+def test_the_second_model_is_trained_beside_the_first_and_waits_for_its_champion(tmp_path: Path) -> None:
     models = TwoRuns(tmp_path)
     assert both(models, str(tmp_path)) == tmp_path / "history"  # type: ignore[arg-type]
-    assert models.champions == ["", str(tmp_path / "default" / MODEL)]
+    assert models.order == ["first: data", "second: model", "first: model", f"second: beside default/{MODEL}"]
 
 
 def test_of_two_runs_the_one_that_fails_ends_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    early = InputError("table", "nothing", "rows", "Bring some.")
-    models = TwoRuns(tmp_path, first=early)
+    models = TwoRuns(tmp_path, first=InputError("table", "nothing", "rows", "Bring some."))
     with pytest.raises(InputError, match="Bring some"):
         both(models, str(tmp_path))  # type: ignore[arg-type]
-    assert models.champions == [""]  # the second was not begun
+    assert models.order == []  # the second was not begun
     models = TwoRuns(tmp_path, second=StepError("trainer", None, []))
-    monkeypatch.setattr("demo.run.process_group.end_all", models.released.set)  # what ends the first
+    monkeypatch.setattr("demo.run.process_group.end_all", models.ended.set)  # what ends the first
     with pytest.raises(StepError, match="trainer failed"):
         both(models, str(tmp_path))  # type: ignore[arg-type]
-    assert models.released.is_set()
+    assert models.order == ["first: data", "second: model", "first: model"]
 
 
 def test_what_failed_is_shown_and_where_the_rest_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
