@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.common import checksums, evaluation
+from components.common import checksums, evaluation, fingerprints
 from components.common.errors import InputError
 from components.evaluator import inputs
 from components.evaluator.evaluate import evaluate
@@ -24,16 +24,28 @@ def edited(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**document, **changes}), encoding="utf-8")
 
 
+def sealed(path: str | Path, **changes: Any) -> str:
+    """Changes vocabularies.json, as if it had been written so; returns its fingerprint."""
+    document = {**json.loads(Path(path).read_text(encoding="utf-8")), **changes}
+    content = {name: value for name, value in document.items() if name != "fingerprint"}
+    Path(path).write_text(json.dumps({**content, "fingerprint": fingerprints.of(content)}), encoding="utf-8")
+    return fingerprints.of(content)
+
+
+def vocabularies_of(run: dict[str, str]) -> str:
+    return str(json.loads(Path(run["vocabularies"]).read_text(encoding="utf-8"))["fingerprint"])
+
+
 @pytest.fixture
 def run(world: dict[str, str], tmp_path: Path) -> dict[str, str]:
     """Model, examples and vocabularies of one run, which say so."""
     made = {name: str(shutil.copytree(world[name], tmp_path / name)) for name in ("model", "examples")}
     made["vocabularies"] = str(shutil.copy(world["vocabularies"], tmp_path / "vocabularies.json"))
     edited(tmp_path / "examples/metadata.json", fingerprint="e1")
-    edited(tmp_path / "vocabularies.json", fingerprint="v1", examples="e1")
+    own = sealed(made["vocabularies"], examples="e1")
     files = checksums.of(made["model"])
     del files["model_metadata.json"]
-    edited(tmp_path / "model/model_metadata.json", made_from={"examples": "e1", "vocabularies": "v1"}, files=files)
+    edited(tmp_path / "model/model_metadata.json", made_from={"examples": "e1", "vocabularies": own}, files=files)
     return made
 
 
@@ -44,7 +56,7 @@ def read(run: dict[str, str], **changes: Any) -> inputs.Inputs:
 
 def test_artifacts_of_one_run_say_so(run: dict[str, str], tmp_path: Path) -> None:
     found = read(run)
-    assert found.made_from == {"made_from": {"model": "v1", "examples": "e1", "vocabularies": "v1"}}
+    assert found.made_from == {"made_from": {"model": "v1", "examples": "e1", "vocabularies": vocabularies_of(run)}}
 
 
 @pytest.mark.parametrize(
@@ -52,10 +64,10 @@ def test_artifacts_of_one_run_say_so(run: dict[str, str], tmp_path: Path) -> Non
     [
         ("examples/metadata.json", {"fingerprint": "e2"}, "vocabularies.json, field examples"),
         ("vocabularies.json", {"examples": "e2"}, "vocabularies.json, field examples"),
-        ("vocabularies.json", {"fingerprint": "v2"}, "model_metadata.json, field made_from.vocabularies"),
+        ("vocabularies.json", {"rows": 1_000_000}, "model_metadata.json, field made_from.vocabularies"),
         (
             "model/model_metadata.json",
-            {"made_from": {"examples": "e2", "vocabularies": "v1"}},
+            {"made_from": {"examples": "e2"}},
             "model_metadata.json, field made_from.examples",
         ),
     ],
@@ -63,7 +75,7 @@ def test_artifacts_of_one_run_say_so(run: dict[str, str], tmp_path: Path) -> Non
 def test_the_evaluator_refuses_strangers_unless_it_is_told_to_mix(
     run: dict[str, str], tmp_path: Path, file: str, changes: dict[str, Any], where: str
 ) -> None:
-    edited(tmp_path / file, **changes)
+    (sealed if file == "vocabularies.json" else edited)(tmp_path / file, **changes)
     with pytest.raises(InputError) as refused:
         read(run)
     assert refused.value.where.endswith(where)
@@ -135,4 +147,4 @@ def test_an_evaluation_says_what_it_was_made_from(run: dict[str, str], tmp_path:
     output = str(tmp_path / "evaluation")
     evaluate(**run, output_path=output, ks=(1, 2), must_beat="none")  # type: ignore[arg-type]
     found = evaluation.read(output)
-    assert found["made_from"] == {"model": "v1", "examples": "e1", "vocabularies": "v1"}
+    assert found["made_from"] == {"model": "v1", "examples": "e1", "vocabularies": vocabularies_of(run)}

@@ -132,12 +132,14 @@ def test_a_column_may_be_called_history(late: Shop, tmp_path: Path) -> None:
 def test_a_customer_that_is_no_text(late: Shop, tmp_path: Path) -> None:
     folder = tmp_path / "examples"
     shutil.copytree(late.examples, folder)
-    example = tf.train.Example()
-    example.features.feature["cust_person_id"].bytes_list.value.append(b"\xff")
     path = str(folder / "validation" / "part-00000-of-00001.tfrecord.gz")
+    first, *others = tf.data.TFRecordDataset(path, "GZIP").as_numpy_iterator()
+    example = tf.train.Example.FromString(first)
+    example.features.feature["cust_person_id"].bytes_list.value[0] = b"\xff"
     with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
-        writer.write(example.SerializeToString())
-    with pytest.raises(InputError, match=r"part-00000-of-00001\.tfrecord\.gz: found a customer b'\\xff'"):
+        for record in (example.SerializeToString(), *others):
+            writer.write(record)
+    with pytest.raises(InputError, match=r"examples/validation: found a customer b'\\xff'"):
         train(late._replace(examples=str(folder)).options(tmp_path / "model", feature_config=CONFIG))
     assert not (tmp_path / "model").exists()
 

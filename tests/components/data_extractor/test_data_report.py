@@ -85,7 +85,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     table = pq.read_table(log[0])
     # Two rows of the training period once more, one of them twice.
     pq.write_table(pa.concat_tables([table, table.slice(0, 1), table.slice(0, 1), table.slice(5, 1)]), log[0])
-    return run(log, folder / "out", thresholds=PATIENT)
+    return run(log, folder / "out", thresholds=PATIENT, revenue_as_of="purchase")
 
 
 def test_every_row_read_is_accounted_for(report: dict[str, Any]) -> None:

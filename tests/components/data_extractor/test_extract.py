@@ -170,7 +170,7 @@ def test_by_hand(tmp_path: Path) -> None:
     seconds = [0, 0, 1, 2, 3, 3, 4, 5, 6, 6]
     log = write_log(tmp_path, ["a"] * 8 + ["b", "a"], [1, 2] * 5, seconds)
 
-    metadata = run(log, tmp_path / "out", train_share=0.6, validation_share=0.2)
+    metadata = run(log, tmp_path / "out", train_share=0.6, validation_share=0.2, revenue_as_of="purchase")
 
     assert {name: part["rows"] for name, part in metadata["splits"].items()} == {"train": 6, "validation": 2, "test": 2}
     revenue = {(row[0], row[4]): row[2] for name in schema.SPLITS for row in read_split(tmp_path / "out", name)}

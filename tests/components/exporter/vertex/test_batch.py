@@ -137,7 +137,7 @@ def test_to_and_from_a_bucket(cloud: Cloud, inputs: dict[str, Any]) -> None:
         ({"output": "my-project.shop.top; DROP TABLE x"}, "--output"),
         ({"k": 0}, "--k: found 0"),
         ({"project": "My Project"}, "--project"),
-        ({"examples": "nowhere/at/all"}, "nowhere/at/all/metadata.json: found no such file"),
+        ({"examples": "nowhere/at/all"}, "nowhere/at/all: found no files"),
     ],
 )
 def test_bad_input_writes_nothing(inputs: dict[str, Any], tmp_path: Path, changes: dict[str, Any], said: str) -> None:
