@@ -145,15 +145,14 @@ def _padded(rows: Sequence[Sequence[float]], filler: int, dtype: Any) -> np.ndar
 
 def _load(folder: str) -> Any:
     import tensorflow as tf
-    from google.protobuf.message import DecodeError
 
     if not os.path.exists(storage.join(folder, "saved_model.pb")):
         raise InputError(folder, "no saved_model.pb", "a release of the Exporter, or its saved_model", EXPORT_AGAIN)
     try:
         with storage.plain(folder) as path:
             return tf.saved_model.load(path)
-    except (OSError, ValueError, DecodeError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # TensorFlow reads nothing else here, and meets damage with errors of every kind
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise InputError(folder, f"damage ({reason})", "a readable SavedModel", EXPORT_AGAIN) from error
 
 

@@ -81,7 +81,7 @@ class Checkpoints:
                 return _read(path)
             except InputError:  # a ValueError too
                 raise
-            except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+            except (zipfile.BadZipFile, KeyError, ValueError, EOFError, RecursionError) as error:
                 print(f"warning: {path} is damaged ({error}); going back to the one before", file=sys.stderr)
                 storage.remove(path)
         return None

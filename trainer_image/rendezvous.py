@@ -127,7 +127,7 @@ def _line(connection: socket.socket, seconds: float) -> object:
     try:
         with connection.makefile("rb") as lines:
             return json.loads(lines.readline(LINE_BYTES))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

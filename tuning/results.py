@@ -11,7 +11,8 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
 
-from components.common import saved_models, storage
+from components.common import disk, saved_models, storage
+from components.common.errors import InputError
 from trainer_image.options import Options
 from tuning import plot, trainer
 from tuning.space import TRAINER, Settings
@@ -41,7 +42,13 @@ def keep(study: Study, settings: Settings, best: FrozenTrial) -> None:
     source, folder = study.folder_of(best.params), study.folder / BEST
     work = study.folder / f"{BEST}.partial"
     shutil.rmtree(work, ignore_errors=True)
-    shutil.copytree(source / trainer.MODEL, work / trainer.MODEL)
+    try:
+        shutil.copytree(source / trainer.MODEL, work / trainer.MODEL)
+    except OSError as error:  # shutil's own, too: a list of files with what is wrong with each
+        if found := disk.fault(error, str(work)):
+            raise found from None
+        remedy = "Give --output-path another folder, or delete this one."
+        raise InputError(str(source / trainer.MODEL), f"damage ({error})", "a training's model", remedy) from None
     storage.write_text(str(work / PARAMETERS), parameters(settings.options))
     config = yaml.safe_dump(settings.config.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
     storage.write_text(str(work / CONFIG), config)

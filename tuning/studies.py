@@ -16,7 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from components.common import storage
+from components.common import disk, storage
 from components.common.errors import InputError
 from trainer_image.options import AFTERWARDS, OF_THE_MACHINE, PATHS
 from tuning.space import Settings
@@ -107,17 +107,11 @@ def opened(folder: Path, given: Settings, k: int, distributions: Mapping[str, Ba
     """The search in a folder that is `locked`: a new one, or an earlier one that goes on.
 
     Raises:
-        InputError: it is a search of other data, settings or space.
+        InputError: it is a search of other data, settings or space, or its journal is damaged.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    _mend(folder / JOURNAL)
-    study = optuna.create_study(
-        study_name=NAME,
-        storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
-        direction="maximize",
-        load_if_exists=True,
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=COMPARED, n_warmup_steps=FROM_EPOCH),
-    )
+    with _explained(folder / JOURNAL):
+        study = _read(folder / JOURNAL)
     # Another seed for every call: with the same one, the estimator would propose what it proposed before.
     seed = given.options.seed + len(study.trials)
     study.sampler = optuna.samplers.TPESampler(n_startup_trials=BY_CHANCE, seed=seed)
@@ -137,6 +131,31 @@ def opened(folder: Path, given: Settings, k: int, distributions: Mapping[str, Ba
         elif trial.state is TrialState.RUNNING:  # its process was ended
             opened.interrupt(trial.number)
     return opened
+
+
+@contextmanager
+def _explained(journal: Path) -> Iterator[None]:
+    """Says in an InputError that a journal is damaged: Optuna goes through its lines as they come."""
+    try:
+        yield
+    except Exception as error:
+        if found := disk.fault(error, str(journal)):
+            raise found from None
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        expected, remedy = "the journal of a search", "Give --output-path another folder, or delete this one."
+        raise InputError(str(journal), f"damage ({said})", expected, remedy) from error
+
+
+def _read(journal: Path) -> optuna.Study:
+    """The study of a journal, which begins here where there is none."""
+    _mend(journal)
+    return optuna.create_study(
+        study_name=NAME,
+        storage=JournalStorage(JournalFileBackend(str(journal))),
+        direction="maximize",
+        load_if_exists=True,
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=COMPARED, n_warmup_steps=FROM_EPOCH),
+    )
 
 
 def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:

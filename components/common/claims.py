@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 
 from components.common import disk, storage
 from components.common.errors import InputError
-from components.common.reach import explained
+from components.common.reach import explained, placed
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -85,7 +85,7 @@ def held(path: str) -> Iterator[None]:
     Raises:
         InputError: another process holds it.
     """
-    with explained(path), contextlib.ExitStack() as stack:
+    with explained(path), placed(path), contextlib.ExitStack() as stack:
         path = os.path.realpath(path)
         parent, name = os.path.split(path)
         file = os.path.join(parent, f".{name}.lock")

@@ -179,6 +179,8 @@ def find(path: str, metadata_path: str = "", splits: Collection[str] = schema.SP
     Raises:
         InputError: nothing there, or other shards than metadata.json says.
     """
+    if not path:
+        raise InputError("the path of the examples", "nothing", "a folder or glob of TFRecord shards", "Name one.")
     folders = {split: storage.join(path, split) for split in schema.SPLITS}
     if any(storage.exists(folder) for folder in folders.values()):
         metadata = _promised(path, metadata_path)

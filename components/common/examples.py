@@ -13,6 +13,7 @@ from isal import igzip, igzip_lib
 
 from components.common import splitting, storage
 from components.common.errors import InputError
+from components.common.reach import there
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -158,16 +159,15 @@ def count_rows(file: str, remedies: Remedies = OURS) -> int:
     Raises:
         InputError: the file is cut off or damaged, or has no bytes at all.
     """
+    with there(file, "a TFRecord file", remedies.damage), open(file, "rb") as stream:
+        is_empty = not stream.read(1)
+    if is_empty:
+        raise InputError(file, "no byte", "a whole TFRecord file", remedies.damage)
     try:
-        if rows := _count_records(file):
-            return rows
+        return _count_records(file)
     except (EOFError, OSError, igzip_lib.IsalError) as error:  # type: ignore[misc]  # a stub without its base
         diagnose(file, {}, remedies)  # names the record where it can
         raise InputError(file, f"damage ({error})", "a whole gzip TFRecord file", remedies.damage) from None
-    with open(file, "rb") as stream:
-        if not stream.read(1):
-            raise InputError(file, "no byte", "a whole TFRecord file", remedies.damage)
-    return 0
 
 
 def _count_records(file: str) -> int:

@@ -45,8 +45,6 @@ class SavedModel:
     """
 
     def __init__(self, folder: str, name: str, signature: str = SERVING):
-        from google.protobuf.message import DecodeError
-
         from components.common.bare_tensorflow import tf
 
         # On GPUs scores would be rounded to 10 bits, and no longer be those that a CPU serves.
@@ -57,8 +55,8 @@ class SavedModel:
         try:
             with storage.plain(self.path) as path:
                 self.loaded = tf.saved_model.load(path)  # kept: a signature does not keep its variables alive
-        except (OSError, ValueError, DecodeError, tf.errors.OpError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except Exception as error:  # TensorFlow reads nothing else here, and meets damage with errors of every kind
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
             raise InputError(self.path, f"damage ({reason})", "a readable SavedModel", TRAIN_AGAIN) from error
         self._use(signature)
 

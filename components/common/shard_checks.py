@@ -14,7 +14,7 @@ from components.common import example_metadata, examples, staging, storage
 from components.common.errors import InputError
 from components.common.example_metadata import Metadata, Promise
 from components.common.examples import FOREIGN, OURS, READ_BYTES, SHARDS, Remedies
-from components.common.reach import explained
+from components.common.reach import there
 
 MOST = 20  # faults that an error lists
 NUMBERED = re.compile(r"(?P<before>.*-)(?P<number>\d{5,})(?P<of>-of-(?P<count>\d{5,}).*)")  # part-00001-of-00004.…
@@ -33,7 +33,7 @@ class Shard(NamedTuple):
 
 def checksum(path: str) -> str:
     """CRC32C of a file's bytes, 8 hex digits; of an object in Cloud Storage as the service says, without reading it."""
-    with explained(path), contextlib.ExitStack() as stack:
+    with there(path, "a shard", OURS.damage), contextlib.ExitStack() as stack:
         if storage.is_remote(path):
             fs, inner = fsspec.core.url_to_fs(path)
             if known := fs.info(inner).get("crc32c"):
@@ -102,11 +102,11 @@ def faults_of_contents(
     faults, others, total = [], [], 0
     for shard in shards:
         copy, promise = copies.get(shard.path, shard.path), shard.promise
-        found = checksum(copy) if promise else ""
-        if promise and found == promise.crc32c:
-            total += promise.rows
-            continue
         try:
+            found = checksum(copy) if promise else ""
+            if promise and found == promise.crc32c:
+                total += promise.rows
+                continue
             with staging.staged(copy) as file:
                 rows = examples.count_rows(file, remedies)
         except InputError as error:

@@ -25,14 +25,22 @@ def is_remote(path: str) -> bool:
     """Whether a path is an address such as gs://…; every other one is a name here, whatever signs are in it.
 
     Raises:
-        InputError: an address that does not say where something is.
+        InputError: an address that does not say where something is, or a name that Arrow and JSON cannot carry.
     """
+    if (said := path.encode(errors="backslashreplace").decode()) != path:
+        raise InputError(said, "bytes that are not UTF-8", "a name in UTF-8", "Rename it.")
     if not ADDRESS.match(path):
         return False
     if path.startswith("file:"):
         raise InputError(path, "an address with file://", "a path, or gs://…", f"Write {path.removeprefix('file://')}.")
     if "::" in path:
         raise InputError(path, "an address with ::", "one without, which fsspec takes for a chain", "Rename it.")
+    protocol = path.partition("://")[0]
+    try:
+        fsspec.get_filesystem_class(protocol)
+    except (ImportError, ValueError) as error:  # not installed; not known
+        found = f"the protocol {protocol} ({' '.join(str(error).split())})"
+        raise InputError(path, found, "a path, or gs://…", "Correct the path.") from None
     return True
 
 
@@ -49,6 +57,8 @@ def exists(path: str) -> bool:
 
 
 def is_folder(path: str) -> bool:
+    if not is_remote(path):
+        return os.path.isdir(path)
     with explained(path):
         fs, inner = fsspec.core.url_to_fs(path)
         return bool(fs.isdir(inner))
@@ -60,6 +70,8 @@ def list_files(pattern: str) -> list[str]:
     What is there under a name is meant by it: in my[1]/*.parquet the brackets are no glob where a folder is called so.
     A last part with * or ? stays a glob, which matches a file of that very name too.
     """
+    if not pattern:
+        return []
     if not is_remote(pattern):
         pattern = os.path.abspath(os.path.expanduser(pattern))
     named, rest = _named(pattern)
@@ -68,10 +80,10 @@ def list_files(pattern: str) -> list[str]:
 
 def list_folder(folder: str, pattern: str) -> list[str]:
     """Paths in a folder, whose own name is no pattern, that match a glob relative to it, sorted."""
-    if not is_remote(folder):
-        found = glob.glob(pattern, root_dir=folder, recursive=True, include_hidden=True)
-        return sorted(join(folder, path) for path in found)
     with explained(join(folder, pattern)):
+        if not is_remote(folder):
+            found = glob.glob(pattern, root_dir=folder, recursive=True, include_hidden=True)
+            return sorted(join(folder, path) for path in found)
         fs, inner = fsspec.core.url_to_fs(folder)
         return sorted(fs.unstrip_protocol(path) for path in _glob(fs, join(glob.escape(inner), pattern)))
 
@@ -94,7 +106,7 @@ def read_text(path: str, what: str, remedy: str = "Check the path.") -> str:
         with explained(path), opened(path, "rt", encoding="utf-8") as file:
             return str(file.read())
     except FileNotFoundError:
-        raise InputError(path, "no such file", what, remedy) from None
+        raise InputError(path or "an empty path", "no such file", what, remedy) from None
     except UnicodeDecodeError as error:
         raise InputError(path, f"bytes that are not UTF-8 ({error})", what, "Write the file again as UTF-8.") from None
 
@@ -259,7 +271,9 @@ def replace_file(path: str, text: str) -> None:
 
 
 def refuse_overwrite(path: str) -> None:
-    """Raises InputError where writing to `path` would replace or mix with what is there."""
+    """Raises InputError where writing to `path` would replace or mix with what is there, or `path` is no path."""
+    if not path:
+        raise InputError("the path of the output", "nothing", "where to write", "Name a path.")
     if is_remote(path):
         files = _find(path)
         taken = bool(files) and UNFINISHED not in files

@@ -2,10 +2,12 @@
 
 import json
 import math
+import re
 from collections import Counter
 from typing import Any, NoReturn
 
 LEVELS = 64  # objects and lists within each other
+HALVES = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")  # of a sign beyond 16 bits: one alone is no text
 
 
 class DocumentError(ValueError):
@@ -36,13 +38,34 @@ def shown(value: object) -> str:
 def read(text: str) -> Any:
     """The same, but what is no JSON at all raises json.JSONDecodeError."""
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=refuse_number, parse_float=_float)
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=refuse_number, parse_float=_float)
+        _expect_shallow(value)
+        _expect_unicode(text, value)
+    except UnicodeEncodeError as error:
+        raise DocumentError(f"a text that is no Unicode ({error.reason}: {error.object[error.start]!a})") from None
     except (json.JSONDecodeError, DocumentError):
         raise
     except RecursionError:
         raise too_deep() from None
     except ValueError as error:  # a whole number of thousands of digits
         raise DocumentError(f"a number that cannot be read ({error})") from None
+    return value
+
+
+def _expect_shallow(value: Any) -> None:
+    """Raises DocumentError where a value has too many levels for those who walk through it, a stack frame a level."""
+    level = [value]
+    for _ in range(LEVELS + 1):
+        parents = [part for part in level if isinstance(part, dict | list)]
+        level = [part for parent in parents for part in (parent.values() if isinstance(parent, dict) else parent)]
+    if level:
+        raise too_deep()
+
+
+def _expect_unicode(text: str, value: Any) -> None:
+    """Raises UnicodeEncodeError where half of a sign is in the value of a text."""
+    if HALVES.search(text):
+        json.dumps(value, ensure_ascii=False).encode()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

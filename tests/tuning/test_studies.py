@@ -102,6 +102,14 @@ def test_a_line_that_was_not_written_to_its_end(tmp_path: Path, shop: Shop) -> N
     assert [trial.value for trial in reopened(tmp_path / "search", shop).trials] == [0.5, 0.25]
 
 
+@pytest.mark.parametrize("content", [b"\xff\n", b"[" * 5_000 + b"\n", b"1\n", b"{}\n"])
+def test_a_damaged_journal(tmp_path: Path, shop: Shop, content: bytes) -> None:
+    reopened(tmp_path / "search", shop)
+    (tmp_path / "search" / studies.JOURNAL).write_bytes(content)
+    with pytest.raises(InputError, match=r"study\.journal: found damage"):
+        reopened(tmp_path / "search", shop)
+
+
 def test_a_search_ends_as_an_earlier_one_with_its_settings(tmp_path: Path, shop: Shop) -> None:
     study = reopened(tmp_path / "search", shop)
     first, second, third = (study.ask({}) for _ in range(3))

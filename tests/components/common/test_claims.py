@@ -98,6 +98,11 @@ def test_a_mark_in_a_bucket_is_spoken_of(capsys: pytest.CaptureFixture[str]) -> 
         ("memory://a::b", "found an address with ::"),
         ("~/model", "found a path with ~"),
         ("a\0b", "embedded null byte"),
+        ("nosuch://bucket/model", "found the protocol nosuch (Protocol not known: nosuch)"),
+        ("", "the path of the output: found nothing"),
+        ("/proc/made", "/proc/made: found no such bucket or folder"),
+        ("x" * 300, "File name too long"),
+        ("a\udcffb", "a\\udcffb: found bytes that are not UTF-8"),
     ],
 )
 def test_an_address_that_leads_nowhere_is_refused(path: str, words: str) -> None:

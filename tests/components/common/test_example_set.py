@@ -234,6 +234,11 @@ def test_shards_of_any_name_and_without_compression(tmp_path: Path) -> None:
     assert sorted(time for split in schema.SPLITS for time in times(f"{tmp_path}/m*", split)) == expected[10:]
 
 
+def linked(file: Path, target: str) -> None:
+    file.unlink()
+    file.symlink_to(target)
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -242,6 +247,9 @@ def test_shards_of_any_name_and_without_compression(tmp_path: Path) -> None:
         (lambda folder, shard: shard.write_bytes(b""), "found no byte"),
         (lambda folder, shard: shard.write_bytes(shard.read_bytes()[:-20]), "found damage"),
         (lambda folder, shard: shard.write_bytes(b"hello, world"), "found damage"),
+        (lambda folder, shard: linked(shard, "nowhere"), "found no such file"),
+        (lambda folder, shard: linked(shard, shard.name), "Too many levels of symbolic links"),
+        (lambda folder, shard: (shard.unlink(), shard.mkdir()), "Is a directory"),
     ],
 )
 def test_what_can_be_seen_of_shards_that_nobody_split(
