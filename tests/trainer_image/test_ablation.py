@@ -318,7 +318,8 @@ def world(folder: Path, label: Callable[[int], int]) -> Shop:
                 }
             )
         write_shard(folder / split / "part-00000-of-00001.tfrecord.gz", rows[split])
-    document = {"format_version": 1, "schema": {"x": "string"}, "splits": {"train": {}}, "products": products}
+    splits = {split: {"rows": len(of_split)} for split, of_split in rows.items()}
+    document = {"format_version": 1, "schema": {"x": "string"}, "splits": splits, "products": products}
     (folder / "metadata.json").write_text(json.dumps(document), encoding="utf-8")
     vocabularies = {"format_version": 1, "rows": ROWS["train"], "features": vocabulary(rows["train"])}
     (folder / "vocabularies.json").write_text(json.dumps(vocabularies), encoding="utf-8")
