@@ -48,7 +48,13 @@ def grocer(folder: Path) -> Shop:
             for time, (one, product) in enumerate(zip(customer, bought, strict=True))
         ]
         write_shard(folder / split / "part-00000-of-00001.tfrecord.gz", rows[split])
-    (folder / "metadata.json").write_text(json.dumps({"format_version": 1, "products": products}), encoding="utf-8")
+    metadata = {
+        "format_version": 1,
+        "schema": {"cust_person_id": "string"},
+        "splits": {split: {"rows": count} for split, count in ROWS.items()},
+        "products": products,
+    }
+    (folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
     vocabularies = {"format_version": 1, "rows": ROWS["train"], "features": vocabulary(rows["train"])}
     (folder / "vocabularies.json").write_text(json.dumps(vocabularies), encoding="utf-8")
     return Shop(str(folder), str(folder / "vocabularies.json"), str(folder / "metadata.json"), rows, products)
