@@ -26,7 +26,7 @@ def test_a_few_dozen_mutations(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.slow
-@pytest.mark.skip(reason="of 865 mutations three are open: see README, Limits; python -m tests.fuzz runs them")
+@pytest.mark.skip(reason="of 865 mutations three are open: see README, Tests; python -m tests.fuzz runs them")
 def test_a_thousand_mutations(capsys: pytest.CaptureFixture[str]) -> None:
     tried = fuzz.in_processes(1_000, SEED, os.cpu_count() or 1)
     with capsys.disabled():
