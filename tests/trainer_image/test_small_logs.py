@@ -60,23 +60,54 @@ def grocer(folder: Path) -> Shop:
     return Shop(str(folder), str(folder / "vocabularies.json"), str(folder / "metadata.json"), rows, products)
 
 
-def test_with_a_history_it_beats_best_sellers(tmp_path: Path) -> None:
-    shop = grocer(tmp_path / "shop")
+@pytest.fixture(scope="module", params=["feature_config.yaml", "feature_config_history.yaml"])
+def trained(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Shop, dict[str, Any]]:
+    """A feature config, the shop, and model_metadata.json of a training with nothing but defaults."""
+    folder = tmp_path_factory.mktemp("grocer")
+    shop = grocer(folder / "shop")
     document = without_export(
         Options(
             tfrecords_path=shop.examples,
             vocabularies_path=shop.vocabularies,
             metadata_path=shop.metadata,
-            output_path=str(tmp_path / "model"),
-            feature_config="feature_config_history.yaml",
+            output_path=str(folder / "model"),
+            feature_config=request.param,
         )
     )
+    return request.param, shop, document
+
+
+OPEN = {  # what is asked and not reached: strict, so that whoever mends it finds out
+    ("feature_config.yaml", 5): "patience ends it on the plateau of best sellers",
+    ("feature_config.yaml", 10): "patience ends it on the plateau of best sellers",
+    ("feature_config.yaml", 50): "patience ends it on the plateau of best sellers",
+    ("feature_config_history.yaml", 5): "1.23 times best sellers",
+}
+
+
+@pytest.mark.parametrize(("k", "least"), [(5, 1.5), (10, 1.4), (50, 1.05)])
+def test_it_beats_best_sellers(
+    trained: tuple[str, Shop, dict[str, Any]], request: pytest.FixtureRequest, k: int, least: float
+) -> None:
+    config, shop, document = trained
+    if reason := OPEN.get((config, k)):
+        request.applymarker(pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason))
     sold = np.bincount([row["product_id"] - 1000 for row in shop.rows["train"]], minlength=PRODUCTS)
     best = 1000 + np.argsort(-sold, kind="stable")
-    found = document["metrics"]["test_metrics"]
-    for k, least in ((5, 1.2), (10, 1.4), (50, 1.05)):
-        popularity = np.mean([row["product_id"] in best[:k] for row in shop.rows["test"]])
-        assert found[f"test_recall_{k}"] > least * popularity, (k, found, popularity)
+    found = document["metrics"]["test_metrics"][f"test_recall_{k}"]
+    popularity = np.mean([row["product_id"] in best[:k] for row in shop.rows["test"]])
+    assert found > least * popularity, (found, popularity)
+
+
+def test_it_goes_on_beyond_the_warm_up(
+    trained: tuple[str, Shop, dict[str, Any]], request: pytest.FixtureRequest
+) -> None:
+    config, _, document = trained
     training = document["training"]
     assert training["steps"] == 6 * len(training["curve"])  # of 69 customers, who have 4,140 rows on average
     assert document["hyperparameters"]["warmup_steps_in_force"] == 150 * 6 // 10
+    if config == "feature_config.yaml":
+        request.applymarker(pytest.mark.xfail(strict=True, raises=AssertionError, reason=OPEN[config, 5]))
+        assert len(training["curve"]) > 15 + Options.patience
